@@ -29,7 +29,7 @@ types: setup
 	@$(PYTHON_ENV) -m mypy
 
 imports: setup
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 
 docs: setup ## write the generated pages of docs/
 	@$(PYTHON_ENV) tools/gen-docs

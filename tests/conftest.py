@@ -61,8 +61,8 @@ def _bpf() -> str | None:
         libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
         return f"{error} (Debian's package libbpf1)"
-    # A tracepoint program stands for all of ours, for it takes the same rights and configuration. The probe for
-    # BPF_PROG_TYPE_TRACING itself (libbpf 1.1) gets a no from Linux 6.18, which loads such programs all the same.
+    # A tracepoint program stands for all of ours, for it takes the same rights and configuration. The probe
+    # for BPF_PROG_TYPE_TRACING (libbpf 1.1) is told no by Linux 6.18, which loads them all the same.
     # 1: yes; 0: no; negative: the error that kept it from finding out.
     answer = libbpf.libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_TRACEPOINT, None)
     if answer == 1:
