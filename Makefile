@@ -45,12 +45,10 @@ bench: ## measure the compiler against bare clang
 	@tools/setup bench
 	@bench/run
 
-kernel: ## build the test kernel with the OOM hooks (minutes)
-	@tools/setup vm
-	@vm/build-kernel
+kernel: setup ## build the test kernel with the OOM hooks (minutes)
+	@$(PYTHON_ENV) vm/build-kernel
 
-test-vm: ## tests that need the test kernel and QEMU
-	@tools/setup vm
+test-vm: setup ## tests that need the test kernel and QEMU
 	@$(PYTHON_ENV) -m pytest tests/vm $(ARGS)
 
 clean: ## remove what was built; distclean removes the environment too
