@@ -1,0 +1,515 @@
+"""THE table of facts: everything that a policy can ask about a candidate, its memory cgroup and the OOM event.
+
+For each fact: its type, the range its values are clamped to, what it means, how BPF reads it (which kernel fields), where
+/proc and cgroupfs show it, and which column of a kernel OOM report carries it. `None` for a source means that the source
+cannot see the fact: it is *unobservable* there, and nothing turns that into 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from oomlang.facts.interval import Interval
+from oomlang.facts.types import CGROUP_NAME_BYTES, COMM_BYTES, Type
+
+
+class Scope(Enum):
+    """Whose property a fact is."""
+
+    TASK = "task"
+    MEMCG = "memcg"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelField:
+    """A field (or, with `kind` "enum", an enumerator) of the kernel's own types that a reader needs.
+
+    `declaration` is how the emitted C declares it. Where a field moved or changed its type between kernels, the
+    alternatives share a `group`: a kernel needs to have one of them. An alternative that the C has to tell apart from
+    another lives in a flavour of its type (`mm_struct___per_mm`); CO-RE ignores what follows the three underscores.
+    """
+
+    type: str
+    field: str
+    declaration: str
+    group: str = ""
+    kind: str = "struct"
+
+    @property
+    def kernel_type(self) -> str:
+        """The type's name in the kernel."""
+        return self.type.split("___")[0]
+
+    @property
+    def path(self) -> str:
+        """`mm_struct.rss_stat`: the name that messages use."""
+        return f"{self.kernel_type}.{self.field}"
+
+
+def _field(type: str, declaration: str, *, group: str = "") -> KernelField:
+    name = declaration.rstrip(";").split("[")[0].split()[-1].lstrip("*")
+    return KernelField(type=type, field=name, declaration=declaration, group=group)
+
+
+# The kernel fields by name. Readers refer to them; the emitted C declares just those that the policy's readers need.
+FIELDS: dict[str, KernelField] = {
+    key: field
+    for key, field in {
+        "task.comm": _field("task_struct", "char comm[16]"),
+        "task.pid": _field("task_struct", "int pid"),
+        "task.tgid": _field("task_struct", "int tgid"),
+        "task.flags": _field("task_struct", "unsigned int flags"),
+        "task.mm": _field("task_struct", "struct mm_struct *mm"),
+        "task.signal": _field("task_struct", "struct signal_struct *signal"),
+        "task.thread_node": _field("task_struct", "struct list_head thread_node"),
+        "task.real_parent": _field("task_struct", "struct task_struct *real_parent"),
+        "task.vfork_done": _field("task_struct", "struct completion *vfork_done"),
+        "task.start_boottime": _field("task_struct", "__u64 start_boottime"),
+        "task.real_cred": _field("task_struct", "const struct cred *real_cred"),
+        "task.static_prio": _field("task_struct", "int static_prio"),
+        "task.cgroups": _field("task_struct", "struct css_set *cgroups"),
+        "signal.oom_score_adj": _field("signal_struct", "short oom_score_adj"),
+        "signal.oom_mm": _field("signal_struct", "struct mm_struct *oom_mm"),
+        "signal.thread_head": _field("signal_struct", "struct list_head thread_head"),
+        "signal.nr_threads": _field("signal_struct", "int nr_threads"),
+        "list.next": _field("list_head", "struct list_head *next"),
+        "atomic_long.counter": _field("atomic_long_t", "__s64 counter"),
+        "kuid.val": _field("kuid_t", "__u32 val"),
+        "cred.uid": _field("cred", "kuid_t uid"),
+        "mm.total_vm": _field("mm_struct", "unsigned long total_vm"),
+        "mm.pgtables_bytes": _field("mm_struct", "atomic_long_t pgtables_bytes"),
+        # Linux 6.2 (f1a7941243c1) made rss_stat an array of per-CPU counters.
+        "mm.rss_stat": _field("mm_struct", "struct percpu_counter rss_stat[4]", group="rss_stat"),
+        "mm.rss_stat.before_6_2": _field("mm_struct___before_6_2", "struct mm_rss_stat rss_stat", group="rss_stat"),
+        "percpu_counter.count": _field("percpu_counter", "__s64 count", group="rss_stat"),
+        "mm_rss_stat.count": _field("mm_rss_stat", "atomic_long_t count[4]", group="rss_stat"),
+        # Linux 6.18 made the mm's flags a bitmap in a structure of its own.
+        "mm.flags": _field("mm_struct", "unsigned long flags", group="mm_flags"),
+        "mm.flags.bitmap": _field("mm_struct___bitmap", "mm_flags_t flags", group="mm_flags"),
+        "css_set.subsys": _field("css_set", "struct cgroup_subsys_state *subsys[16]"),
+        "css.cgroup": _field("cgroup_subsys_state", "struct cgroup *cgroup"),
+        "cgroup.subsys": _field("cgroup", "struct cgroup_subsys_state *subsys[16]"),
+        "cgroup.level": _field("cgroup", "int level"),
+        "cgroup.kn": _field("cgroup", "struct kernfs_node *kn"),
+        "cgroup.root": _field("cgroup", "struct cgroup_root *root"),
+        # Linux 6.1 (7f203bc89eb6) replaced the ids of a cgroup's ancestors by pointers.
+        "cgroup.ancestors": _field("cgroup", "struct cgroup *ancestors[]"),
+        "cgroup_root.hierarchy_id": _field("cgroup_root", "int hierarchy_id"),
+        "kn.id": _field("kernfs_node", "__u64 id"),
+        "kn.name": _field("kernfs_node", "const char *name"),
+        "memcg.css": _field("mem_cgroup", "struct cgroup_subsys_state css"),
+        "memcg.memory": _field("mem_cgroup", "struct page_counter memory"),
+        "memcg.swap": _field("mem_cgroup", "struct page_counter swap"),
+        "memcg.memsw": _field("mem_cgroup", "struct page_counter memsw"),
+        "memcg.oom_group": _field("mem_cgroup", "bool oom_group"),
+        "memcg.memory_events": _field("mem_cgroup", "atomic_long_t memory_events[9]"),
+        "counter.usage": _field("page_counter", "atomic_long_t usage"),
+        "counter.min": _field("page_counter", "unsigned long min"),
+        "counter.low": _field("page_counter", "unsigned long low"),
+        "counter.high": _field("page_counter", "unsigned long high"),
+        "counter.max": _field("page_counter", "unsigned long max"),
+        "oc.memcg": _field("oom_control", "struct mem_cgroup *memcg"),
+        "oc.order": _field("oom_control", "const int order"),
+        "oc.totalpages": _field("oom_control", "unsigned long totalpages"),
+        "oc.chosen": _field("oom_control", "struct task_struct *chosen"),
+        # The id depends on the configuration (2 and 4 were both seen), hence always an enum relocation.
+        "memory_cgrp_id": KernelField("cgroup_subsys_id", "memory_cgrp_id", "memory_cgrp_id", kind="enum"),
+        "MEMCG_OOM_KILL": KernelField("memcg_memory_event", "MEMCG_OOM_KILL", "MEMCG_OOM_KILL", kind="enum"),
+    }.items()
+}
+
+_LEADER = ("task.signal",)
+MM_FIELDS = (*_LEADER, "task.mm", "task.thread_node", "signal.thread_head", "list.next")
+"""What it takes to find the memory map of the first thread that has one (`find_lock_task_mm`)."""
+
+GUARD_FIELDS = (
+    *MM_FIELDS,
+    "signal.oom_score_adj",
+    "signal.oom_mm",
+    "mm.flags",
+    "mm.flags.bitmap",
+    "task.vfork_done",
+    "task.real_parent",
+)
+"""What the kernel's own guards read; every policy needs them."""
+
+TIE_FIELDS = ("task.start_boottime", "task.tgid")
+"""What the last two keys read: younger first, then higher pid."""
+
+MEMCG_FIELDS = ("task.cgroups", "css_set.subsys", "css.cgroup", "cgroup.level", "memory_cgrp_id")
+"""What it takes to find a task's memory cgroup."""
+
+ANCESTOR_FIELDS = ("cgroup.ancestors",)
+"""What it takes to find an ancestor of a cgroup (Linux 6.1 and newer)."""
+
+NAME_FIELDS = ("cgroup.kn", "kn.name")
+ID_FIELDS = ("cgroup.kn", "kn.id")
+
+_RSS = ("mm.rss_stat", "percpu_counter.count", "mm.rss_stat.before_6_2", "mm_rss_stat.count", "atomic_long.counter")
+_PGTABLES = ("mm.pgtables_bytes", "atomic_long.counter")
+_COUNTERS = ("cgroup.subsys", "memcg.css", "memcg.memory")
+_SCOPE = ("oc.memcg", "memcg.css", "css.cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One row of the table.
+
+    name: as a policy writes it. range: base units of `type`; every reader clamps to it. kernel: keys of `FIELDS`.
+    procfs, cgroupfs: the file and the field that show the same number to user space. report: the column or the line of a
+    kernel OOM report.
+    """
+
+    name: str
+    type: Type
+    scope: Scope
+    doc: str
+    range: Interval | None = None
+    kernel: tuple[str, ...] = ()
+    procfs: str | None = None
+    cgroupfs: str | None = None
+    report: str | None = None
+
+    @property
+    def c_name(self) -> str:
+        """The fact's name as an identifier of C and JSON: `rss_anon` of `rss.anon`, `usage` of `memcg.usage`."""
+        prefix = {Scope.TASK: "", Scope.MEMCG: "memcg.", Scope.EVENT: "oom."}[self.scope]
+        return self.name.removeprefix(prefix).replace(".", "_")
+
+
+_PIB = 2**50
+_SIZE = Interval(0, _PIB)
+_TOTAL = Interval(0, 2 * _PIB)
+
+_ROWS: tuple[Fact, ...] = (
+    Fact(
+        name="rss",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Resident memory: anonymous, file-backed and shared pages together.",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_RSS),
+        procfs="/proc/PID/status VmRSS",
+        report="rss",
+    ),
+    Fact(
+        name="rss.anon",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Resident anonymous memory (heap, stacks): what killing the task surely frees.",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_RSS),
+        procfs="/proc/PID/status RssAnon",
+        report="rss_anon",
+    ),
+    Fact(
+        name="rss.file",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Resident file-backed memory (programs, libraries, mapped files).",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_RSS),
+        procfs="/proc/PID/status RssFile",
+        report="rss_file",
+    ),
+    Fact(
+        name="rss.shmem",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Resident shared memory (tmpfs, System V and anonymous shared mappings).",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_RSS),
+        procfs="/proc/PID/status RssShmem",
+        report="rss_shmem",
+    ),
+    Fact(
+        name="swap",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Swapped-out anonymous memory.",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_RSS),
+        procfs="/proc/PID/status VmSwap",
+        report="swapents",
+    ),
+    Fact(
+        name="pgtables",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Memory in the task's page tables.",
+        range=_SIZE,
+        kernel=(*MM_FIELDS, *_PGTABLES),
+        procfs="/proc/PID/status VmPTE",
+        report="pgtables_bytes",
+    ),
+    Fact(
+        name="vm",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="Size of the address space, resident or not.",
+        range=Interval(0, 2**57),
+        kernel=(*MM_FIELDS, "mm.total_vm"),
+        procfs="/proc/PID/status VmSize",
+        report="total_vm",
+    ),
+    Fact(
+        name="oom_score_adj",
+        type=Type.INT,
+        scope=Scope.TASK,
+        doc="The task's oom_score_adj. Tasks at -1000 are never candidates.",
+        range=Interval(-1000, 1000),
+        kernel=(*_LEADER, "signal.oom_score_adj"),
+        procfs="/proc/PID/oom_score_adj",
+        report="oom_score_adj",
+    ),
+    Fact(
+        name="badness",
+        type=Type.BYTES,
+        scope=Scope.TASK,
+        doc="The kernel's own score for this event: rss + swap + pgtables + oom_score_adj · total/1000.",
+        range=Interval(-4 * _PIB, 8 * _PIB),
+        kernel=(*MM_FIELDS, *_RSS, *_PGTABLES, "signal.oom_score_adj", "oc.totalpages"),
+        procfs="computed from /proc/PID/status and /proc/PID/oom_score_adj",
+        report="computed from the task's columns and the event's total",
+    ),
+    Fact(
+        name="comm",
+        type=Type.TEXT,
+        scope=Scope.TASK,
+        doc="The task's name, at most 15 bytes, as `ps -o comm` shows it. Any process can set its own.",
+        kernel=("task.comm",),
+        procfs="/proc/PID/comm",
+        report="name",
+    ),
+    Fact(
+        name="pid",
+        type=Type.INT,
+        scope=Scope.TASK,
+        doc="The process id (thread-group id) in the initial pid namespace.",
+        range=Interval(0, 2**22),
+        kernel=("task.tgid",),
+        procfs="/proc/PID",
+        report="tgid",
+    ),
+    Fact(
+        name="uid",
+        type=Type.INT,
+        scope=Scope.TASK,
+        doc="The real user id, in the initial user namespace.",
+        range=Interval(0, 2**32 - 1),
+        kernel=("task.real_cred", "cred.uid", "kuid.val"),
+        procfs="/proc/PID/status Uid, first column",
+        report="uid",
+    ),
+    Fact(
+        name="nice",
+        type=Type.INT,
+        scope=Scope.TASK,
+        doc="The nice value of the process's first thread, -20 (most favoured) to 19.",
+        range=Interval(-20, 19),
+        kernel=("task.static_prio",),
+        procfs="/proc/PID/stat field 19",
+    ),
+    Fact(
+        name="threads",
+        type=Type.INT,
+        scope=Scope.TASK,
+        doc="The number of threads in the process.",
+        range=Interval(0, 2**22),
+        kernel=(*_LEADER, "signal.nr_threads"),
+        procfs="/proc/PID/status Threads",
+    ),
+    Fact(
+        name="age",
+        type=Type.DURATION,
+        scope=Scope.TASK,
+        doc="Time since the process started, suspend included, when the event began.",
+        range=Interval(0, 2**40),
+        kernel=("task.start_boottime",),
+        procfs="/proc/PID/stat field 22 and /proc/uptime",
+    ),
+    Fact(
+        name="invoker",
+        type=Type.BOOL,
+        scope=Scope.TASK,
+        doc="Whether an allocation of this process invoked the OOM killer.",
+        range=Interval(0, 1),
+        kernel=("task.tgid",),
+        report="the `invoked oom-killer` line",
+    ),
+    Fact(
+        name="memcg",
+        type=Type.PATH,
+        scope=Scope.MEMCG,
+        doc="The task's memory cgroup; only on the left of `under`.",
+        kernel=(*MEMCG_FIELDS, *ANCESTOR_FIELDS, *NAME_FIELDS),
+        procfs="/proc/PID/cgroup",
+    ),
+    Fact(
+        name="memcg.usage",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="Memory charged to the cgroup and everything below it; 0 for the root.",
+        range=_SIZE,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.usage", "atomic_long.counter"),
+        cgroupfs="memory.current",
+    ),
+    Fact(
+        name="memcg.limit",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="memory.max; unlimited reads as oom.total.",
+        range=_TOTAL,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.max", "oc.totalpages"),
+        cgroupfs="memory.max",
+    ),
+    Fact(
+        name="memcg.min",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="memory.min: hard protection; 0 for the root.",
+        range=_SIZE,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.min"),
+        cgroupfs="memory.min",
+    ),
+    Fact(
+        name="memcg.low",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="memory.low: best-effort protection; 0 for the root.",
+        range=_SIZE,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.low"),
+        cgroupfs="memory.low",
+    ),
+    Fact(
+        name="memcg.high",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="memory.high: the throttling limit; unlimited reads as oom.total.",
+        range=_TOTAL,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.high", "oc.totalpages"),
+        cgroupfs="memory.high",
+    ),
+    Fact(
+        name="memcg.swap",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="Swap charged to the cgroup and everything below it; 0 for the root.",
+        range=_SIZE,
+        kernel=(
+            *MEMCG_FIELDS,
+            *_COUNTERS,
+            "memcg.swap",
+            "memcg.memsw",
+            "counter.usage",
+            "atomic_long.counter",
+            "cgroup.root",
+            "cgroup_root.hierarchy_id",
+        ),
+        cgroupfs="memory.swap.current",
+    ),
+    Fact(
+        name="memcg.depth",
+        type=Type.INT,
+        scope=Scope.MEMCG,
+        doc="How far below the root the cgroup lies: 0 for the root, 1 for /a, 2 for /a/b.",
+        range=Interval(0, 2**16),
+        kernel=MEMCG_FIELDS,
+        procfs="/proc/PID/cgroup",
+    ),
+    Fact(
+        name="memcg.id",
+        type=Type.INT,
+        scope=Scope.MEMCG,
+        doc="The cgroup's id: the inode number of its directory; 1 is the root.",
+        range=Interval(0, 2**62),
+        kernel=(*MEMCG_FIELDS, *ID_FIELDS),
+        cgroupfs="inode number of the directory",
+    ),
+    Fact(
+        name="memcg.name",
+        type=Type.TEXT,
+        scope=Scope.MEMCG,
+        doc="The last component of the cgroup's path; empty for the root.",
+        kernel=(*MEMCG_FIELDS, *NAME_FIELDS),
+        procfs="/proc/PID/cgroup",
+    ),
+    Fact(
+        name="memcg.oom_group",
+        type=Type.BOOL,
+        scope=Scope.MEMCG,
+        doc="memory.oom.group: whether the kernel kills the whole cgroup with the victim.",
+        range=Interval(0, 1),
+        kernel=(*MEMCG_FIELDS, "cgroup.subsys", "memcg.css", "memcg.oom_group"),
+        cgroupfs="memory.oom.group",
+    ),
+    Fact(
+        name="memcg.oom_kills",
+        type=Type.INT,
+        scope=Scope.MEMCG,
+        doc="OOM kills in the cgroup and below it since it was made.",
+        range=Interval(0, 2**40),
+        kernel=(
+            *MEMCG_FIELDS,
+            "cgroup.subsys",
+            "memcg.css",
+            "memcg.memory_events",
+            "atomic_long.counter",
+            "MEMCG_OOM_KILL",
+        ),
+        cgroupfs="memory.events oom_kill",
+    ),
+    Fact(
+        name="oom.global",
+        type=Type.BOOL,
+        scope=Scope.EVENT,
+        doc="Whether the whole machine ran out of memory (and not one memory cgroup).",
+        range=Interval(0, 1),
+        kernel=("oc.memcg",),
+        report="oom-kill:constraint=",
+    ),
+    Fact(
+        name="oom.memcg",
+        type=Type.PATH,
+        scope=Scope.EVENT,
+        doc="The memory cgroup that ran out, the root in a global event; only on the left of `under`.",
+        kernel=(*_SCOPE, *ANCESTOR_FIELDS, *NAME_FIELDS),
+        report="oom_memcg=",
+    ),
+    Fact(
+        name="oom.total",
+        type=Type.BYTES,
+        scope=Scope.EVENT,
+        doc="The event's size: the scope's limit, or RAM and swap together in a global event.",
+        range=_TOTAL,
+        kernel=("oc.totalpages",),
+        procfs="/proc/meminfo MemTotal + SwapTotal",
+        cgroupfs="memory.max",
+        report="the `limit` of the memory: line, or `pages RAM` and `Total swap`",
+    ),
+    Fact(
+        name="oom.order",
+        type=Type.INT,
+        scope=Scope.EVENT,
+        doc="The allocation that failed was of 2^order pages; -1 when a person asked for the kill (sysrq).",
+        range=Interval(-1, 63),
+        kernel=("oc.order",),
+        report="order=",
+    ),
+    Fact(
+        name="oom.sysrq",
+        type=Type.BOOL,
+        scope=Scope.EVENT,
+        doc="Whether a person asked for the kill (sysrq-f).",
+        range=Interval(0, 1),
+        kernel=("oc.order",),
+        report="order=-1",
+    ),
+)
+
+FACTS: dict[str, Fact] = {fact.name: fact for fact in _ROWS}
+
+TEXT_BYTES: dict[str, int] = {"comm": COMM_BYTES, "memcg.name": CGROUP_NAME_BYTES}
+"""The longest value of each text fact, in bytes."""

@@ -1,0 +1,58 @@
+"""The types of the language and the limits that every part of it keeps to."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Type(Enum):
+    """A value's type. All but text and path are 64-bit signed integers, in the type's base unit."""
+
+    BYTES = "bytes"  # base unit: 1 byte
+    INT = "int"
+    RATIO = "ratio"  # base unit: 1/10000, so 90% is 9000
+    DURATION = "duration"  # base unit: 1 ms
+    BOOL = "bool"
+    TEXT = "text"
+    PATH = "path"  # a memory cgroup, only ever on the left of `under`
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values of this type can be ordered and computed with."""
+        return self in (Type.BYTES, Type.INT, Type.RATIO, Type.DURATION)
+
+    @property
+    def phrase(self) -> str:
+        """The type in the words of a message."""
+        return {Type.INT: "a plain number", Type.BOOL: "a condition", Type.PATH: "a cgroup path"}.get(self, self.value)
+
+
+RATIO_ONE = 10_000
+"""The fixed-point value of 100 %."""
+
+RATIO_LIMIT = 10**12
+"""Ratios saturate at this many 1/10000, that is at a hundred million: a quotient of two sizes never overflows."""
+
+MAX_DEPTH = 16
+"""Levels of the cgroup tree that `at depth` and `at each depth` can look at."""
+
+MAX_RULES = 4096
+MAX_INPUTS = 64
+MAX_LETS = 1024
+MAX_LIST = 256
+"""Elements of one `in (…)`."""
+
+MAX_NESTING = 128
+"""How deep an expression may nest."""
+
+POLICY_NAME_BYTES = 15
+"""`oom_control.policy_name` has 16 bytes, one of them the NUL."""
+
+COMM_BYTES = 15
+"""`task_struct.comm` has 16 bytes, one of them the NUL."""
+
+CGROUP_NAME_BYTES = 255
+"""NAME_MAX: the longest name of a cgroup."""
+
+PATH_COMPONENTS = 16
+"""Components of a path in `under`."""

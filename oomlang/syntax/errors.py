@@ -1,0 +1,166 @@
+"""Syntax errors in the language's words: what stands there, what was expected instead, and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from oomlang.diagnostics import Code, Diagnostics, Source, Span
+from oomlang.syntax.suggest import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+STATEMENTS = (
+    "policy",
+    "input",
+    "let",
+    "kernel decides when",
+    "kill nothing when",
+    "never kill when",
+    "kill first when",
+    "kill last when",
+    "kill highest",
+    "kill lowest",
+    "test",
+)
+"""How the statements begin, for messages."""
+
+TEST_STATEMENTS = ("memory", "swap", "order", "scope", "invoker", "set", "memcg", "task", "expect")
+
+_WORDS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "STRING": 'a text in "…"',
+    "AT_DEPTH": "`at depth`",
+    "AT_EACH_DEPTH": "`at each depth`",
+    "COMPARE": "a comparison",
+    "SIGN": "`+` or `-`",
+    "SCALE": "`*` or `/`",
+    "LPAR": "`(`",
+    "RPAR": "`)`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "COMMA": "`,`",
+    "COLON": "`:`",
+    "EQUAL": "`=`",
+    "_NL": "the end of the line",
+    "$END": "the end of the line",
+}
+_VALUE = {"NUMBER", "STRING", "NAME", "LPAR", "TRUE", "FALSE", "NOT", "SIGN"}
+_OPERATORS = {"AND", "OR", "IF", "ELSE", "IN", "LIKE", "UNDER", "COMPARE", "SIGN", "SCALE", "AT_DEPTH"}
+_WORD = re.compile(r"[A-Za-z_][\w.]*|\d[\w.%]*|.", re.DOTALL)
+
+# What people write who come from another language, and what it is called here.
+_FOREIGN = {
+    "&&": "write `and`",
+    "||": "write `or`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "!": "write `not`",
+    "=": "write `==` to compare",
+    ";": "one statement a line: no `;` is needed",
+    "'": 'texts stand in double quotes: "…"',
+    "%": "a ratio is a number followed by %: 90%",
+    "//": "a comment begins with #",
+    "\t": "",
+}
+_FOREIGN_STATEMENTS = {
+    "prefer": "write `kill first when …`, or `kill last when …` for those to keep",
+    "avoid": "write `kill last when …`, or `never kill when …`",
+    "protect": "write `never kill when …`",
+    "ignore": "write `never kill when …`",
+    "skip": "write `never kill when …`",
+    "sort": "write `kill highest …` or `kill lowest …`",
+    "rank": "write `kill highest …` or `kill lowest …`",
+    "if": "conditions stand behind the rule: `kill first when …`",
+    "when": "conditions stand behind the rule: `kill first when …`",
+}
+
+
+def explain(
+    error: UnexpectedToken | UnexpectedCharacters,
+    accepts: Collection[str],
+    source: Source,
+    chunk: Span,
+    diagnostics: Diagnostics,
+) -> None:
+    """Add the diagnostic for the first thing in a statement that the grammar does not take."""
+    token = getattr(error, "token", None)
+    offset = token.start_pos if token is not None else error.pos_in_stream
+    offset = chunk.end if offset is None else min(offset, chunk.end)
+    at_end = offset >= chunk.end or (token is not None and token.type in ("$END", "_NL"))
+    found = "" if at_end else _WORD.match(source.text, offset, chunk.end)[0]  # type: ignore[index]  # never at the end
+    # The end of a line is pointed at just behind its last character.
+    span = Span(offset, offset + len(found)) if found else Span(max(chunk.start, offset - 1), offset)
+    expected = expected_words(accepts)
+
+    if offset == chunk.start and found:
+        _unknown_statement(found, span, accepts, diagnostics)
+    elif found == '"' and "STRING" not in (token.type if token is not None else ""):
+        diagnostics.error(Code.BAD_STRING, span, "this text has no closing quote", help='end it with " on the same line')
+    elif token is not None and token.type == "COMPARE" and "AND" in accepts:
+        diagnostics.error(
+            Code.CHAINED, span, "comparisons cannot be chained", help="write `a < b and b < c`, with `and` between them"
+        )
+    elif at_end:
+        opened = _unclosed(source.text, chunk)
+        if opened is not None:
+            diagnostics.error(Code.UNCLOSED, opened, f"this `{source.slice(opened)}` is never closed")
+        else:
+            diagnostics.error(Code.SYNTAX, span, f"the line ends too early: expected {expected}")
+    else:
+        two = source.text[offset : offset + 2]
+        help = _FOREIGN.get(two) or _FOREIGN.get(found) or _hint(found, accepts)
+        shown = found if found.isprintable() else f"U+{ord(found[0]):04X}"
+        kind = "unexpected" if token is not None or found.isalnum() else "unexpected character"
+        diagnostics.error(Code.SYNTAX, span, f"{kind} `{shown}`: expected {expected}", help=help)
+
+
+def _unknown_statement(found: str, span: Span, accepts: Collection[str], diagnostics: Diagnostics) -> None:
+    known = TEST_STATEMENTS if "EXPECT" in accepts else STATEMENTS
+    first_words = {s.split()[0]: None for s in known}
+    help = _FOREIGN_STATEMENTS.get(found.lower(), "")
+    if not help:
+        guess = closest(found, first_words)
+        help = f"did you mean `{guess}`? " if guess else ""
+        help += "the statements are " + ", ".join(f"`{s}`" for s in known)
+    shown = found if found.isprintable() else f"U+{ord(found[0]):04X}"
+    diagnostics.error(Code.UNKNOWN_STATEMENT, span, f"no statement begins with `{shown}`", help=help)
+
+
+def _hint(found: str, accepts: Collection[str]) -> str:
+    """Did-you-mean for a misspelt keyword."""
+    words = [a.lower() for a in accepts if a.isalpha() and a not in _WORDS]
+    words += [w for t, w in (("AT_DEPTH", "at depth"), ("AT_EACH_DEPTH", "at each depth")) if t in accepts]
+    guess = closest(found, words) if found.isalpha() else None
+    return f"did you mean `{guess}`?" if guess else ""
+
+
+def _unclosed(text: str, chunk: Span) -> Span | None:
+    """The innermost bracket that the statement opens and does not close."""
+    opened: list[int] = []
+    for match in re.finditer(r'"(?:\\[^\n]|[^"\\\n])*"|#[^\n]*|[(){}]', text[chunk.start : chunk.end]):
+        if match[0] in "({":
+            opened.append(chunk.start + match.start())
+        elif match[0] in ")}" and opened:
+            opened.pop()
+    return Span(opened[-1], opened[-1] + 1) if opened else None
+
+
+def expected_words(accepts: Collection[str]) -> str:
+    """A set of terminals as a person would list them."""
+    rest = set(accepts)
+    words: list[str] = []
+    if {"NUMBER", "NAME", "LPAR"} <= rest:
+        words.append("a value")
+        rest -= _VALUE
+    if {"AND", "OR"} & rest and len(_OPERATORS & rest) >= 3:
+        words.append("an operator")
+        rest -= _OPERATORS
+    plain = sorted(_WORDS.get(t, f"`{t.lower()}`") for t in rest)
+    ends = [w for w in plain if w == _WORDS["$END"]]
+    words += [w for w in plain if w not in ends] + ends[:1]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1] if words else "nothing more"

@@ -1,0 +1,214 @@
+"""Text → syntax tree.
+
+In: the bytes of a policy. Out: a `tree.Policy`, and a diagnostic for every statement that cannot be read; such a statement
+is `tree.Broken` in the tree. The fast path parses the whole file at once; only a file with a syntax error is taken apart
+into statements, so that each gets its own message.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.lark import PostLex
+from lark.lexer import PatternRE, PatternStr, TerminalDef
+from lark.utils import TextSlice
+
+from oomlang.data import cache_path, data_path
+from oomlang.diagnostics import Code, Diagnostics, Source, Span
+from oomlang.syntax import tree
+from oomlang.syntax.builder import Builder
+from oomlang.syntax.errors import explain
+
+_STARTS = ["policy", "statement", "test_statement"]
+# What matters for finding where statements end: texts and comments hide everything inside them.
+_BOUNDARY = re.compile(r'"(?:\\[^\n]|[^"\\\n])*"?|#[^\n]*|[(){}\n]')
+_DECLARES = re.compile(r"\s*(?:let|input)\s+([A-Za-z_]\w*)")
+_LEADING = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
+_TOP_LEVEL = re.compile(r"(?:oomlang|policy|input|let|kernel|never|kill|test)\b")
+_TEST_HEADER = re.compile(r'test[ \t]+("(?:\\[^\n]|[^"\\\n])*")[ \t]*\{')
+
+
+class _LineEnds(PostLex):
+    """Drops the line ends that separate nothing: inside ( ), inside a test's inner { }, after {, and repeated ones."""
+
+    always_accept = ("_NL",)
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        round_, curly, previous = 0, 0, "{"
+        for token in stream:
+            if token.type == "_NL":
+                if round_ or curly > 1 or previous in ("_NL", "{"):
+                    continue
+            elif token == "(":
+                round_ += 1
+            elif token == ")":
+                round_ = max(0, round_ - 1)
+            elif token == "{":
+                curly += 1
+            elif token == "}":
+                curly = max(0, curly - 1)
+                round_ = 0
+            previous = token.type if token.type == "_NL" else str(token)
+            yield token
+
+
+@functools.cache
+def _parser() -> Lark:
+    """The LALR parser. Its tables are kept in the user's cache folder under the hash of the grammar and of lark."""
+    import lark
+
+    grammar = data_path("grammar", "oomlang.lark").read_text(encoding="utf-8")
+    key = hashlib.sha256(f"{grammar}\0{lark.__version__}".encode()).hexdigest()[:16]
+    cached = cache_path(f"grammar-{key}.lark")
+    if cached is None:
+        return _build(grammar, cache=False)
+    if cached.exists():
+        return _build(grammar, cache=str(cached))
+    # Made under another name and renamed, so that a second oomlang never reads half of it.
+    try:
+        handle, name = tempfile.mkstemp(dir=cached.parent)
+        os.close(handle)
+        parser = _build(grammar, cache=name)
+        os.replace(name, cached)
+    except OSError:
+        return _build(grammar, cache=False)
+    return parser
+
+
+def _build(grammar: str, *, cache: str | bool) -> Lark:
+    return Lark(
+        grammar,
+        parser="lalr",
+        start=_STARTS,
+        postlex=_LineEnds(),
+        keep_all_tokens=True,
+        edit_terminals=_whole_words,
+        cache=cache,
+    )
+
+
+def _whole_words(terminal: TerminalDef) -> TerminalDef:
+    """Make each keyword match whole words only, so that `killer` is not read as `kill` and `er`."""
+    if isinstance(terminal.pattern, PatternStr) and terminal.pattern.value.isalpha():
+        terminal.pattern = PatternRE(terminal.pattern.value + r"(?![\w.])")
+        terminal.priority = 1  # before NAME, wherever the keyword may stand
+    return terminal
+
+
+def parse(data: bytes, name: str) -> tuple[tree.Policy, Diagnostics]:
+    """Read a policy.
+
+    data: the file's bytes. name: what messages call it. Returns the tree and the diagnostics found so far; the tree is
+    worth a look even when there are some (see `tree.Broken`).
+    """
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        text = data.decode("utf-8", "replace")
+        source = Source(name, text)
+        diagnostics = Diagnostics(source)
+        start = len(data[: error.start].decode("utf-8"))
+        diagnostics.error(
+            Code.NOT_TEXT,
+            Span(start, start + 1),
+            f"the file is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            help="save it as UTF-8",
+        )
+        return tree.Policy(source=source, statements=()), diagnostics
+    source = Source(name, text)
+    diagnostics = Diagnostics(source)
+    return tree.Policy(source=source, statements=_statements(source, diagnostics)), diagnostics
+
+
+def _statements(source: Source, diagnostics: Diagnostics) -> tuple[tree.Statement, ...]:
+    try:
+        parsed = _parser().parse(source.text, start="policy")
+    except UnexpectedInput:
+        return tuple(_one_by_one(source, diagnostics))
+    return tuple(Builder(diagnostics).transform(parsed))
+
+
+def _one_by_one(source: Source, diagnostics: Diagnostics) -> Iterator[tree.Statement]:
+    """Parse statement by statement, each error on its own."""
+    for chunk in _chunks(source.text, 0, len(source.text)):
+        yield _parse_test(source, chunk, diagnostics) or _parse_chunk(source, chunk, "statement", diagnostics)
+
+
+def _chunks(text: str, start: int, end: int) -> Iterator[Span]:
+    """Where the statements between two offsets lie: their lines, joined while a bracket is open.
+
+    A bracket that is never closed must not hide the rest of the file: a line that starts, unindented, with the first word
+    of a statement always begins a new one.
+    """
+    begin, depth = start, 0
+    for match in _BOUNDARY.finditer(text, start, end):
+        char = match[0]
+        if char in "({":
+            depth += 1
+        elif char in ")}":
+            depth = max(0, depth - 1)
+        elif char == "\n" and (depth == 0 or _TOP_LEVEL.match(text, match.end(), end)):
+            if not _LEADING.fullmatch(text, begin, match.start()):
+                yield _trimmed(text, begin, match.start())
+            begin, depth = match.end(), 0
+    if not _LEADING.fullmatch(text, begin, end):
+        yield _trimmed(text, begin, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    """The span without the blanks and comments that stand before and after the statement's own text."""
+    start = _LEADING.match(text, start, end).end()  # type: ignore[union-attr]  # matches the empty text too
+    body = text[start:end]
+    if "\n" not in body:  # a trailing comment can only be told from a text by reading the line
+        for match in _BOUNDARY.finditer(text, start, end):
+            if match[0].startswith("#"):
+                end = match.start()
+                break
+    return Span(start, start + len(text[start:end].rstrip()))
+
+
+def _parse_chunk(source: Source, chunk: Span, start: str, diagnostics: Diagnostics) -> Any:
+    interactive = _parser().parse_interactive(TextSlice(source.text, chunk.start, chunk.end), start=start)  # type: ignore[arg-type]  # lark takes slices
+    try:
+        for _ in interactive.iter_parse():
+            pass
+        # The end is a token like any other, standing just behind the statement.
+        parsed = interactive.feed_token(Token("$END", "", chunk.end, end_pos=chunk.end))
+    except (UnexpectedToken, UnexpectedCharacters) as error:
+        explain(error, interactive.accepts(), source, chunk, diagnostics)
+        declares = _DECLARES.match(source.text, chunk.start, chunk.end)
+        return tree.Broken(span=chunk, declares=declares[1] if declares else None)
+    return Builder(diagnostics).transform(parsed)
+
+
+def _parse_test(source: Source, chunk: Span, diagnostics: Diagnostics) -> tree.Test | None:
+    """Parse a test block line by line, or return None where this is none, or its first line cannot be read."""
+    header = _TEST_HEADER.match(source.text, chunk.start, chunk.end)
+    if header is None:
+        return None
+    close = source.text[chunk.start : chunk.end].rstrip()
+    inner_end = chunk.end - 1 if close.endswith("}") and _balanced(close) else chunk.end
+    if inner_end == chunk.end:
+        opening = Span(header.end() - 1, header.end())
+        diagnostics.error(Code.UNCLOSED, opening, "this `{` is never closed", help="end the test with a line `}`")
+    statements = [
+        _parse_chunk(source, inner, "test_statement", diagnostics)
+        for inner in _chunks(source.text, header.end(), inner_end)
+    ]
+    name = Builder(diagnostics).text([Token("STRING", header[1], header.start(1), end_pos=header.end(1))])
+    return tree.Test(span=chunk, name=name, statements=tuple(statements))
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for match in _BOUNDARY.finditer(text):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+    return depth == 0
