@@ -1,0 +1,77 @@
+"""What building the kernel and the guest's image have in common: the cache, packages, locks, progress, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+EXIT_ENVIRONMENT, EXIT_OURS = 3, 4
+
+
+class EnvironmentLacks(Exception):
+    """Something is missing on this machine; the message says what and how to get it."""
+
+
+class BuildFailed(Exception):
+    """What we build does not build: our fault."""
+
+
+def cache_root() -> Path:
+    """The directory for everything that is built and can be built again."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "oomlang"
+
+
+def say(text: str) -> None:
+    """Progress, for people: standard output belongs to the result."""
+    print(f"vm: {text}", file=sys.stderr, flush=True)
+
+
+def missing_packages(packages: Sequence[str]) -> list[str]:
+    """Those of Debian's packages that are not installed."""
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    have = {line.split()[1] for line in query.stdout.splitlines() if line.startswith("installed ")}
+    return [name for name in packages if name not in have]
+
+
+def install_packages(packages: Sequence[str]) -> None:
+    """As root installs what is missing; else raises EnvironmentLacks with the command that would."""
+    missing = missing_packages(packages)
+    if not missing:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.geteuid() != 0:
+        raise EnvironmentLacks(f"packages are missing; install them with: sudo {' '.join(command)}")
+    say(f"installing: {' '.join(missing)}")
+    errors = ""
+    # Package lists may be absent or old: get them, and try once more.
+    for attempt in (command, ["apt-get", "update"], command):
+        done = subprocess.run(
+            attempt, capture_output=True, text=True, check=False, timeout=1200,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )  # fmt: skip
+        if done.returncode == 0 and attempt is command:
+            return
+        errors = done.stderr
+    raise EnvironmentLacks(f"{' '.join(command)} failed:\n{errors.strip()}")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock file: whoever wants to build the same thing waits and then finds it built."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{path.stem} is being built by another process; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
