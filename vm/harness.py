@@ -69,7 +69,7 @@ class Vm:
         self.requests = 0
         self.lost: str | None = None
 
-    # --- life -----------------------------------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,7 +152,7 @@ class Vm:
         text = (self.work / "console").read_text(errors="replace")
         return text if lines is None else "\n".join(text.splitlines()[-lines:])
 
-    # --- talk -----------------------------------------------------------------------------------------------------------
+    # --- talk -------------------------------------------------------------------------------------
 
     def _receive(self, deadline: float, doing: str) -> dict[str, Any]:
         """One line from the agent."""
@@ -179,7 +179,7 @@ class Vm:
         return answer
 
     def call(self, op: str, *, limit: float | None = None, **arguments: Any) -> Any:
-        """One operation of the agent (`op_…` in guest/agent.py); `limit` seconds at most, then the VM counts as lost."""
+        """One operation of the agent (`op_…` in guest/agent.py); no answer in `limit` seconds means the VM is lost."""
         if self.lost is not None:
             raise VmLost(f"already lost: {self.lost}")
         assert self.port is not None
@@ -201,7 +201,7 @@ class Vm:
         """Steps given as data, each `{"op": …, arguments}`: run in the guest without a round trip between them."""
         return list(self.call("batch", steps=[dict(step) for step in steps], limit=limit))
 
-    # --- the usual operations ---------------------------------------------------------------------------------------------
+    # --- the usual operations ---------------------------------------------------------------------
 
     def cgroup(self, path: str, files: Mapping[str, str | int] | None = None) -> int:
         """Makes a cgroup with its parents and writes its files; its id."""

@@ -155,7 +155,7 @@ def stage_python(stage: Stage) -> None:
 
 
 def compile_tree(root: Path, mounted: str, directories: Iterable[Path]) -> None:
-    """Byte code that is valid whatever the time stamps say; the guest has `root` at `mounted`, and tracebacks say so."""
+    """Byte code valid whatever the time stamps say; tracebacks show the guest's paths: `root` is at `mounted` there."""
     run([
         str(interpreter()), "-m", "compileall", "-q", "-j", "2", "-s", str(root), "-p", mounted,
         "--invalidation-mode", "unchecked-hash", *map(str, directories),

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ FRAGMENTS = {
     "debug": ("config.fragment", "config.debug.fragment"),
 }
 # Objects that a build compiles, for the progress line; a rough figure is enough.
-OBJECTS = {"default": 1610, "debug": 1720}
+OBJECTS = {"default": 1497, "debug": 1720}
 
 
 def source_version() -> str:
@@ -212,7 +213,10 @@ def ensure(flavour: str = "default", jobs: int | None = None) -> Path:
         if free < 5:
             raise EnvironmentLacks(f"{directory.parent} has {free} GiB free; a build needs 5 GiB for a while")
         say(f"building Linux {source_version()} ({flavour}) for {directory}")
-        work = Path(tempfile.mkdtemp(prefix=".build-", dir=directory.parent))
+        prefix = f".build-{directory.name}-"
+        for leftover in directory.parent.glob(f"{prefix}*"):  # of a build that was killed: we hold the lock
+            shutil.rmtree(leftover, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
         build = Build(work, flavour, jobs or os.cpu_count() or 1)
         try:
             build_into(build, work / "out")
@@ -241,6 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--print-dir", action="store_true", help="only say where it is or would be; exit 3 if it is not there"
     )
     options = parser.parse_args(argv)
+    # As for an interrupt: clean up on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if options.print_dir:
             directory = kernel_dir(options.flavour)

@@ -80,7 +80,7 @@ class Agent:
         self.wake = wake_read
         self.poll.register(wake_read, select.POLLIN)
 
-    # --- children -----------------------------------------------------------------------------------------------------
+    # --- children ---------------------------------------------------------------------------------
 
     def pump(self, seconds: float) -> None:
         """Waits at most so long for something to happen to the children, and takes note of it."""
@@ -197,7 +197,7 @@ class Agent:
             raise Refused(f"no process named {name!r}")
         return self.children[name]
 
-    # --- operations: the guest ------------------------------------------------------------------------------------------
+    # --- operations: the guest --------------------------------------------------------------------
 
     def op_ping(self) -> Json:
         """Who and what the guest is."""
@@ -220,7 +220,7 @@ class Agent:
         """Lets time pass; children go on."""
         self.until(seconds, lambda: False)
 
-    # --- operations: files ------------------------------------------------------------------------------------------------
+    # --- operations: files ------------------------------------------------------------------------
 
     def op_read(self, path: str, limit: int = OUTPUT_LIMIT) -> Json:
         """A file's content."""
@@ -263,7 +263,7 @@ class Agent:
         """Waits until a file contains a text; true if it came to that."""
         return self.until(timeout, lambda: contains in self.op_read(path))
 
-    # --- operations: cgroups ------------------------------------------------------------------------------------------------
+    # --- operations: cgroups ----------------------------------------------------------------------
 
     def op_cgroup(self, path: str, files: dict[str, str | int] | None = None) -> Json:
         """Makes a cgroup with its parents, turns the controllers on, writes its files; gives its id."""
@@ -290,7 +290,7 @@ class Agent:
                 if not self.until(timeout, lambda here=here: removed(here)):
                     raise Refused(f"cannot remove {text(os.fsencode(here))}: still in use")
 
-    # --- operations: processes ------------------------------------------------------------------------------------------------
+    # --- operations: processes --------------------------------------------------------------------
 
     def op_spawn(
         self, name: str, argv: list[str], timeout: float = 60, ready: str | None = None, **how: Json
@@ -392,7 +392,7 @@ class Agent:
                 found[str(pid)] = report
         return found
 
-    # --- operations: the kernel's log ---------------------------------------------------------------------------------------
+    # --- operations: the kernel's log -------------------------------------------------------------
 
     def op_log_mark(self) -> Json:
         """The sequence number that the kernel's next record will have."""
@@ -403,7 +403,7 @@ class Agent:
     def op_log(self, since: int) -> Json:
         """The kernel's records from this number on: [number, seconds, level, text]."""
         fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        records = []
+        records: list[list[Json]] = []
         try:
             while True:
                 try:
@@ -456,7 +456,7 @@ class Agent:
                 os.close(child.stdin)
         self.children.clear()
 
-    # --- requests ---------------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------
 
     def perform(self, request: dict[str, Json]) -> Json:
         """One operation with its arguments; `{pid:NAME}` in a string is a child's process id."""
