@@ -1,0 +1,197 @@
+"""What a BPF object asks of a kernel's types.
+
+In: a compiled BPF object (`.BTF`, `.BTF.ext`). Out: each CO-RE relocation with a path a reader understands
+(`mm_struct.rss_stat`, `cgroup_subsys_id.memory_cgrp_id`) and the function and line of C that it comes from.
+Whether a kernel has it is `core_matching`'s question.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import IntEnum
+
+from oomlang.kernel.btf import Btf, BtfError, parse_btf
+from oomlang.kernel.btf_ext import BtfExt, RelocationRecord, parse_btf_ext
+from oomlang.kernel.btf_types import COMPOSITES, ENUMS, Kind
+from oomlang.kernel.elf_sections import ElfError, read_elf
+
+_MAX_ACCESS = 64  # BPF_CORE_SPEC_MAX_LEN
+
+
+class RelocationKind(IntEnum):
+    """enum bpf_core_relo_kind."""
+
+    FIELD_BYTE_OFFSET = 0
+    FIELD_BYTE_SIZE = 1
+    FIELD_EXISTS = 2
+    FIELD_SIGNED = 3
+    FIELD_LSHIFT_U64 = 4
+    FIELD_RSHIFT_U64 = 5
+    TYPE_ID_LOCAL = 6
+    TYPE_ID_TARGET = 7
+    TYPE_EXISTS = 8
+    TYPE_SIZE = 9
+    ENUMVAL_EXISTS = 10
+    ENUMVAL_VALUE = 11
+    TYPE_MATCHES = 12
+
+
+ASKING = frozenset({RelocationKind.FIELD_EXISTS, RelocationKind.TYPE_EXISTS, RelocationKind.ENUMVAL_EXISTS})
+ENUM_KINDS = frozenset({RelocationKind.ENUMVAL_EXISTS, RelocationKind.ENUMVAL_VALUE})
+TYPE_KINDS = frozenset(
+    {
+        RelocationKind.TYPE_ID_LOCAL,
+        RelocationKind.TYPE_ID_TARGET,
+        RelocationKind.TYPE_EXISTS,
+        RelocationKind.TYPE_SIZE,
+        RelocationKind.TYPE_MATCHES,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of an access: into a named member (`member`), or to element `index` of an array."""
+
+    member: str | None
+    index: int
+    type_id: int  # of the object's own type that the step leads to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relocation:
+    """One CO-RE relocation of an object.
+
+    `instruction` counts 8-byte slots from the beginning of ELF section `section`; `function`, `file` and
+    `line` (of the C source, from 1) say where that is, and are None without such information in the object.
+    """
+
+    section: str
+    instruction: int
+    kind: RelocationKind
+    root_type: int
+    root_name: str  # with its flavour
+    path: str  # readable: "mm_struct.rss_stat"
+    steps: tuple[Step, ...]
+    function: str | None
+    file: str | None
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectTypes:
+    """A BPF object's own types, source positions and relocations."""
+
+    btf: Btf
+    ext: BtfExt
+    relocations: tuple[Relocation, ...]
+
+
+def read_object_types(image: bytes) -> ObjectTypes:
+    """Types and relocations of a BPF object's ELF image. Errors: `BtfError`, for a broken ELF file too."""
+    try:
+        elf = read_elf(io.BytesIO(image))
+        types, ext = elf.section(".BTF"), elf.section(".BTF.ext")
+        if types is None or ext is None:
+            absent = ".BTF" if types is None else ".BTF.ext"
+            raise BtfError(f"the object has no {absent} section (compiled without -g?)")
+        btf = parse_btf(elf.contents(types), source="the object")
+        parsed = parse_btf_ext(elf.contents(ext), btf.table)
+    except ElfError as exc:
+        raise BtfError(str(exc)) from exc
+    places = _Places(parsed)
+    return ObjectTypes(
+        btf=btf,
+        ext=parsed,
+        relocations=tuple(_relocation(record, btf, places) for record in parsed.relocations),
+    )
+
+
+def essential_name(name: str) -> str:
+    """A name without its flavour: `kernfs_node___old` → `kernfs_node`."""
+    # As bpf_core_is_flavor_sep(): the separator stands between two characters that are not underscores.
+    flavoured = re.match(r"(.*[^_])___[^_]", name, re.DOTALL)
+    return flavoured[1] if flavoured else name
+
+
+class _Places:
+    """Function and line of an instruction: the last that begin at or before it in its section."""
+
+    def __init__(self, ext: BtfExt) -> None:
+        self._functions = sorted((f.section, f.instruction, f.name) for f in ext.functions)
+        self._lines = sorted((s.section, s.instruction, s.file, s.line) for s in ext.lines)
+
+    def function(self, section: str, instruction: int) -> str | None:
+        at = bisect_right(self._functions, (section, instruction, "\U0010ffff")) - 1
+        return self._functions[at][2] if at >= 0 and self._functions[at][0] == section else None
+
+    def line(self, section: str, instruction: int) -> tuple[str, int] | None:
+        at = bisect_right(self._lines, (section, instruction, "\U0010ffff", 0)) - 1
+        return self._lines[at][2:] if at >= 0 and self._lines[at][0] == section else None
+
+
+def _relocation(record: RelocationRecord, btf: Btf, places: _Places) -> Relocation:
+    try:
+        kind = RelocationKind(record.kind)
+    except ValueError:
+        raise BtfError(f"CO-RE relocation of the unknown kind {record.kind}") from None
+    try:
+        access = [int(part) for part in record.access.split(":", _MAX_ACCESS)]
+    except ValueError:
+        raise BtfError(f"CO-RE relocation with the access string {record.access[:80]!r}") from None
+    if min(access) < 0 or len(access) > _MAX_ACCESS:
+        raise BtfError(f"CO-RE relocation with the access string {record.access[:80]!r}")
+    name = btf.table.name(record.type_id)
+    steps: tuple[Step, ...] = ()
+    if kind in ENUM_KINDS:
+        steps = (_enumerator_step(btf, record.type_id, access[0]),)
+    elif kind not in TYPE_KINDS:
+        steps = tuple(_field_steps(btf, record.type_id, access))
+    place = places.line(record.section, record.instruction)
+    return Relocation(
+        section=record.section,
+        instruction=record.instruction,
+        kind=kind,
+        root_type=record.type_id,
+        root_name=name,
+        path=name + "".join(f"[{s.index}]" if s.member is None else f".{s.member}" for s in steps),
+        steps=steps,
+        function=places.function(record.section, record.instruction),
+        file=place[0] if place else None,
+        line=place[1] if place else None,
+    )
+
+
+def _enumerator_step(btf: Btf, type_id: int, index: int) -> Step:
+    type_id = btf.table.skip_modifiers(type_id)
+    if btf.table.kind(type_id) not in ENUMS:
+        raise BtfError("a CO-RE relocation for an enumerator names a type that is not an enum")
+    enumerators = btf.table.enumerators(type_id)
+    if index >= len(enumerators):
+        raise BtfError(f"a CO-RE relocation names enumerator {index} of {len(enumerators)}")
+    return Step(member=enumerators[index].name, index=index, type_id=type_id)
+
+
+def _field_steps(btf: Btf, type_id: int, access: list[int]) -> list[Step]:
+    """The named members and array elements on the way; anonymous members are stepped through silently."""
+    table = btf.table
+    steps = [Step(member=None, index=access[0], type_id=type_id)] if access[0] else []
+    for index in access[1:]:
+        type_id = table.skip_modifiers(type_id)
+        kind = table.kind(type_id)
+        if kind in COMPOSITES:
+            members = table.members(type_id)
+            if index >= len(members):
+                raise BtfError(f"a CO-RE relocation names member {index} of {len(members)}")
+            type_id = members[index].type_id
+            if members[index].name:
+                steps.append(Step(member=members[index].name, index=index, type_id=type_id))
+        elif kind == Kind.ARRAY:
+            type_id = table.array(type_id).element_type
+            steps.append(Step(member=None, index=index, type_id=type_id))
+        else:
+            raise BtfError(f"a CO-RE relocation reaches into a type of kind {kind.name.lower()}")
+    return steps

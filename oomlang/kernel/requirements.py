@@ -1,0 +1,134 @@
+"""What a BPF object needs and a kernel lacks: hooks, kfuncs, and the types, fields and enumerators it relies on.
+
+In: an object's image and a kernel's BTF. Out: a `Missing` for each, with the place in the C that needs it;
+empty when the object fits. No root and no libbpf: this is `compile --kernel`.
+
+A relocation that does not resolve is no fault where the object asked first (`bpf_core_field_exists`) and goes
+another way; see `reachability`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+from oomlang.kernel.btf import Btf, BtfError
+from oomlang.kernel.btf_types import Kind
+from oomlang.kernel.core_matching import resolve, types_agree
+from oomlang.kernel.core_relocations import ASKING, read_object_types
+from oomlang.kernel.elf_sections import ElfError, read_elf, read_symbols
+from oomlang.kernel.reachability import Place, reachable
+
+_FUNCTION_HOOKS = ("fmod_ret", "fentry", "fexit")
+_EXTERN = 2  # BTF_FUNC_EXTERN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """One thing that the kernel lacks.
+
+    `what` reads after "the kernel has no": `function bpf_oom_evaluate_task`, `mm_struct.rss_stat`. `reason`
+    is a whole clause. `section` (ELF) and, where known, `function`, `file` and `line` of the C say who
+    needs it.
+    """
+
+    kind: Literal["hook", "kfunc", "type"]
+    what: str
+    reason: str
+    section: str
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+def missing_from(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+    """Everything that keeps the object from loading on a kernel, hooks first. Errors: `BtfError` for broken
+    input.
+    """
+    return (*missing_hooks(image, kernel), *missing_kfuncs(image, kernel), *missing_types(image, kernel))
+
+
+def missing_hooks(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+    """The functions, tracepoints and iterators that the object's section names attach to."""
+    try:
+        names = [section.name for section in read_elf(io.BytesIO(image)).sections]
+    except ElfError as exc:
+        raise BtfError(str(exc)) from exc
+    found = []
+    for name in dict.fromkeys(names):
+        kind, _, target = name.partition("/")
+        kind = kind.removesuffix(".s")
+        if kind in _FUNCTION_HOOKS and kernel.function(target) is None:
+            what = f"function {target}"
+        elif kind == "tp_btf" and not kernel.has_tracepoint(target):
+            what = f"tracepoint {target}"
+        elif kind == "iter" and kernel.function(f"bpf_iter_{target}") is None:
+            what = f"BPF iterator over {target}"
+        else:
+            continue
+        found.append(Missing(kind="hook", what=what, reason=f"the kernel has no {what}", section=name))
+    return tuple(found)
+
+
+def missing_kfuncs(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+    """The kernel functions that the object calls; weak ones may be absent."""
+    local = read_object_types(image).btf
+    try:
+        symbols = {symbol.name: symbol for symbol in read_symbols(read_elf(io.BytesIO(image)))}
+    except ElfError as exc:
+        raise BtfError(str(exc)) from exc
+    found = []
+    for name, symbol in symbols.items():
+        for type_id in (
+            local.find(name, frozenset({Kind.FUNC})) if symbol.section == 0 and not symbol.weak else ()
+        ):
+            if local.table.vlen(type_id) != _EXTERN:
+                continue
+            candidates = kernel.find(name, frozenset({Kind.FUNC}))
+            wanted = local.function(name)
+            offered = kernel.function(name)
+            if offered is None:
+                reason = f"the kernel has no kfunc {name}"
+            elif any(
+                types_agree(local, local.table.target(type_id), kernel, kernel.table.target(candidate))
+                for candidate in candidates
+            ):
+                continue
+            else:
+                reason = (
+                    f"the kernel's kfunc is {offered.text}, and {wanted.text if wanted else name} is called"
+                )
+            found.append(Missing(kind="kfunc", what=f"kfunc {name}", reason=reason, section=".ksyms"))
+    return tuple(found)
+
+
+def missing_types(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+    """The types, fields and enumerators that code relies on which the kernel's answers let run."""
+    types = read_object_types(image)
+    values: dict[Place, int | None] = {}
+    unresolved = []
+    for relocation in types.relocations:
+        resolution = resolve(relocation, local=types.btf, kernel=kernel)
+        place = (relocation.section, relocation.instruction)
+        values[place] = resolution.value
+        if not resolution.found and relocation.kind not in ASKING:
+            unresolved.append((place, relocation, resolution))
+    running = reachable(image, values) if unresolved else frozenset()
+    found: dict[tuple[str, str | None, int | None], Missing] = {}
+    for place, relocation, resolution in unresolved:
+        if place in running:
+            key = (relocation.path, relocation.function, relocation.line)
+            found.setdefault(
+                key,
+                Missing(
+                    kind="type",
+                    what=relocation.path,
+                    reason=resolution.reason,
+                    section=relocation.section,
+                    function=relocation.function,
+                    file=relocation.file,
+                    line=relocation.line,
+                ),
+            )
+    return tuple(found.values())
