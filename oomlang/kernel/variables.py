@@ -1,0 +1,48 @@
+"""Where a BPF object keeps its global variables.
+
+In: the object's ELF image. Out: each variable's section, place and size, with which its initial value can be set
+(`BpfMap.set_variable`) or, while it is loaded, its bytes found in the section's map. Errors: `BtfError`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from oomlang.kernel.btf_types import BtfError
+from oomlang.kernel.elf_sections import ElfError, read_elf, read_symbols
+
+_OBJECT = 1  # STT_OBJECT
+_PREFIXES = (".rodata", ".data", ".bss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalVariable:
+    """A variable; `offset` and `size` in bytes, `section` the name that `BpfObject.map` takes."""
+
+    name: str
+    section: str
+    offset: int
+    size: int
+
+
+def global_variables(image: bytes) -> dict[str, GlobalVariable]:
+    """All variables in `.rodata`, `.data` and `.bss` by name."""
+    try:
+        elf = read_elf(io.BytesIO(image))
+        symbols = read_symbols(elf)
+    except ElfError as exc:
+        raise BtfError(str(exc)) from exc
+    found = {}
+    for symbol in symbols:
+        if symbol.kind != _OBJECT or not 0 < symbol.section < len(elf.sections):
+            continue
+        section = elf.sections[symbol.section]
+        if not section.name.startswith(_PREFIXES):
+            continue
+        if symbol.value + symbol.size > section.size:
+            raise BtfError(f"variable {symbol.name!r} lies outside its section {section.name}")
+        found[symbol.name] = GlobalVariable(
+            name=symbol.name, section=section.name, offset=symbol.value, size=symbol.size
+        )
+    return found
