@@ -1,0 +1,70 @@
+"""The names of a policy: what is declared, and what a name in an expression means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from oomlang.facts import FACTS, Type
+from oomlang.semantics import model
+from oomlang.syntax import tree
+from oomlang.syntax.suggest import did_you_mean
+
+FUNCTIONS = {"min": (2, None), "max": (2, None), "abs": (1, 1), "clamp": (3, 3)}
+"""Functions with the least and the most number of arguments (None: any number)."""
+
+INPUT_TYPES = {t.value: t for t in (Type.INT, Type.BYTES, Type.RATIO, Type.DURATION, Type.BOOL)}
+
+# Words that begin statements or stand inside them: a let or an input of that name would read badly.
+WORDS = frozenset(
+    "oomlang policy input per let kernel decides kill nothing never first last highest lowest each depth test memory "
+    "order scope invoker set memcg task expect victim safe none oom".split()
+)
+
+
+@dataclass(slots=True)
+class Names:
+    """What the policy declares. `broken` holds names whose declaration could not be read or typed: their uses say
+    nothing more."""
+
+    inputs: dict[str, model.Input] = field(default_factory=dict)
+    lets: dict[str, tree.Let] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+
+    def known(self) -> list[str]:
+        """All names that an expression could have meant."""
+        return [*FACTS, *self.inputs, *self.lets]
+
+    def suggestion(self, name: str) -> str:
+        """How to mend an unknown name."""
+        if name in _FOREIGN:
+            return f"write `{_FOREIGN[name]}`"
+        if name in FUNCTIONS:
+            return f"`{name}` is a function: {name}(…)"
+        # `memcg.rss` → a fact of the same family is likelier than one that is spelled alike.
+        return did_you_mean(name, self.known()) or "`oomlang facts` lists what a policy can ask"
+
+
+# Names of the same thing elsewhere: cgroupfs, /proc, the kernel's structures.
+_FOREIGN = {
+    "memcg.max": "memcg.limit",
+    "memcg.current": "memcg.usage",
+    "memory.current": "memcg.usage",
+    "memory.max": "memcg.limit",
+    "memory.low": "memcg.low",
+    "memory.min": "memcg.min",
+    "memory.high": "memcg.high",
+    "memcg.swap.current": "memcg.swap",
+    "cgroup": "memcg",
+    "cgroup.id": "memcg.id",
+    "memcg.path": "memcg under …",
+    "oom_score": "badness",
+    "adj": "oom_score_adj",
+    "name": "comm",
+    "user": "uid",
+    "tgid": "pid",
+    "anon": "rss.anon",
+    "file": "rss.file",
+    "shmem": "rss.shmem",
+    "total": "oom.total",
+}
