@@ -47,8 +47,10 @@ class BpfLink:
             self._library.check(self._library.lib.bpf_link__unpin(self._alive()), f"unpin {self.path}")
 
     def update(self, program: BpfProgram) -> None:
-        """Replace the program behind it in one step. Kernels refuse this for fentry, fmod_ret and
-        iterators.
+        """Replace the program behind it in one step.
+
+        Iterators and struct_ops can; links of fentry, fmod_ret and tp_btf programs have no such operation in the
+        kernel (bpf_tracing_link_lops, bpf_raw_tp_link_lops) and answer EINVAL.
         """
         with self._library.listening():
             self._library.check(
@@ -57,7 +59,10 @@ class BpfLink:
             )
 
     def detach(self) -> None:
-        """Detach the program though pins or other descriptors hold the link. Not every kind of link can."""
+        """Detach the program though pins or other descriptors hold the link.
+
+        Iterators and tracing programs cannot (EOPNOTSUPP): they stay attached until all of those are gone.
+        """
         with self._library.listening():
             self._library.check(self._library.lib.bpf_link__detach(self._alive()), "detach the link")
 

@@ -83,6 +83,18 @@ def test_the_kernel_describes_what_is_loaded(compiled: Callable[[str], bytes]) -
             link_info(opened.maps[0].fd)
 
 
+def test_an_iterators_program_is_replaced_in_one_step(compiled: Callable[[str], bytes]) -> None:
+    image = compiled("tasks")
+    with open_object(image, name="old") as old, open_object(image, name="new") as new:
+        old.load()
+        new.load()
+        with old.program("list_tasks").attach() as link:
+            link.update(new.program("list_tasks"))
+            assert link_info(link.fd).program_id == program_info(new.program("list_tasks").fd).id
+            with pytest.raises(LibbpfError, match="detach the link"):
+                link.detach()
+
+
 def test_run_time_is_counted_while_statistics_are_on(compiled: Callable[[str], bytes]) -> None:
     with open_object(compiled("tasks"), name="tasks") as opened:
         opened.load()
