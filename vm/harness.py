@@ -243,6 +243,16 @@ class Vm:
         """Waits until all, or with `until="any"` any, of these have ended; a report for each in any case."""
         return dict(self.call("wait", names=list(names), timeout=timeout, until=until))
 
+    def ask(self, name: str, line: str, *, timeout: float = 30) -> str:
+        """Writes a line to a process that was started, and waits for the line that it answers with."""
+        return str(self.call("ask", name=name, line=line, timeout=timeout))
+
+    def spawn(
+        self, name: str, argv: Sequence[str], *, ready: str | None = None, **how: Any
+    ) -> dict[str, Any]:
+        """Starts a program that goes on; with `ready`, returns when it has said so or has ended."""
+        return dict(self.call("spawn", name=name, argv=list(argv), ready=ready, **how))
+
     def log_mark(self) -> int:
         """A place in the kernel's log, for `log`."""
         return int(self.call("log_mark"))

@@ -60,6 +60,12 @@ def text(data: bytes | bytearray) -> str:
     return bytes(data).decode("utf-8", "surrogateescape")
 
 
+def unescaped(line: bytes) -> bytes:
+    """A line of /dev/kmsg as it was logged: there, all but printable ASCII is `\\xNN`, the backslash too."""
+    parts = line.split(b"\\x")
+    return parts[0] + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in parts[1:])
+
+
 def raw(value: str) -> bytes:
     """The bytes of such a string."""
     return value.encode("utf-8", "surrogateescape")
@@ -316,6 +322,25 @@ class Agent:
             os.close(child.stdin)
             child.stdin = -1
 
+    def op_ask(self, name: str, line: str, timeout: float = 30) -> Json:
+        """Writes a line to a process and waits for its next whole line of output, which it gives back."""
+        child = self.named(name)
+        begin = len(child.output[child.stdout])
+        os.write(child.stdin, raw(line) + b"\n")
+        if not self.until(
+            timeout, lambda: b"\n" in child.output[child.stdout][begin:] or child.status is not None
+        ):
+            raise Refused(f"{name} did not answer {line!r} within {timeout} s")
+        answer, newline, _ = bytes(child.output[child.stdout][begin:]).partition(b"\n")
+        if not newline:
+            raise Refused(f"{name} ended: {child.report()}")
+        return text(answer)
+
+    def op_report(self, name: str) -> Json:
+        """A process's output so far, and whether it runs."""
+        self.pump(0)
+        return self.named(name).report()
+
     def op_wait(self, names: list[str], timeout: float = 60, until: str = "all") -> Json:
         """Waits for all or any of these processes to end; reports them either way."""
         children = [self.named(name) for name in names]
@@ -418,7 +443,7 @@ class Agent:
                 fields = head.split(b",")
                 number = int(fields[1])
                 if number >= since:
-                    line = body.split(b"\n", 1)[0]
+                    line = unescaped(body.split(b"\n", 1)[0])  # what follows are the record's properties
                     records.append([number, int(fields[2]) / 1e6, int(fields[0]) & 7, text(line)])
         finally:
             os.close(fd)

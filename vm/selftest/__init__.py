@@ -1,0 +1,1 @@
+"""The kernel interface, tested without the compiler."""
