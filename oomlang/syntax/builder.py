@@ -23,6 +23,8 @@ from oomlang.syntax.suggest import closest
 Children = list[Any]
 _NUMBER = re.compile(r"([0-9][0-9_]*)(\.[0-9]+)?([A-Za-z%].*)?")
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|[^\n])")
+_SHALLOW = (0, None)
+_REPORTED = 1_000_000
 _SIMPLE_ESCAPES = {'"': b'"', "\\": b"\\", "n": b"\n", "t": b"\t"}
 
 
@@ -32,7 +34,8 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     def __init__(self, diagnostics: Diagnostics) -> None:
         super().__init__()
         self._diagnostics = diagnostics
-        self._depth: dict[int, int] = {}
+        # By the node's id, with the node itself, so that no id is used again while the builder lives.
+        self._depth: dict[int, tuple[int, Any]] = {}
 
     # Spans and depth
 
@@ -41,7 +44,9 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     def _nested(self, node: Any, *operands: Any) -> Any:
         """Note how deep an expression nests: later passes recurse over it."""
-        depth = 1 + max((self._depth.get(id(o), 0) for o in operands), default=0)
+        depth = 1 + max((self._depth.get(id(o), _SHALLOW)[0] for o in operands), default=0)
+        if depth > _REPORTED:  # part of an expression that is too deep, which has been said
+            return self._replaced(node)
         if depth > MAX_NESTING:
             self._diagnostics.error(
                 Code.TOO_DEEP,
@@ -49,9 +54,14 @@ class Builder(Transformer_NonRecursive[Token, Any]):
                 f"this expression nests more than {MAX_NESTING} levels deep",
                 help="give a part of it a name with `let`",
             )
-            return tree.Truth(span=node.span, value=True)
-        self._depth[id(node)] = depth
+            return self._replaced(node)
+        self._depth[id(node)] = (depth, node)
         return node
+
+    def _replaced(self, node: tree.Node) -> tree.Truth:
+        shallow = tree.Truth(span=node.span, value=True)
+        self._depth[id(shallow)] = (_REPORTED, shallow)
+        return shallow
 
     # Literals
 
@@ -63,6 +73,8 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         match = _NUMBER.fullmatch(token)
         if match is None:
             return self._bad_number(span, f"`{token}` is not a number")
+        if len(token) > 40:  # Python refuses to read numbers that are much longer
+            return self._bad_number(span, "this number does not fit into 64 bits")
         whole, fraction, suffix = int(match[1].replace("_", "")), match[2], match[3] or ""
         if match[1].endswith("_") or "__" in match[1]:
             return self._bad_number(span, f"`{token}` is not a number", "`_` may only stand between digits")
@@ -98,7 +110,16 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         help = f"the units are {units}"
         if suffix in DECIMAL_BYTES and digits.replace("_", "").isdigit():
             count = int(digits.replace("_", ""))
-            binary = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "TB": "TiB", "K": "KiB", "M": "MiB", "G": "GiB"}
+            binary = {
+                "kB": "KiB",
+                "KB": "KiB",
+                "MB": "MiB",
+                "GB": "GiB",
+                "TB": "TiB",
+                "K": "KiB",
+                "M": "MiB",
+                "G": "GiB",
+            }
             help = f"write `{digits}{binary[suffix]}`"
             if suffix.endswith("B"):
                 help += f", or `{count * DECIMAL_BYTES[suffix]}B` if you mean exactly that many bytes"
@@ -112,7 +133,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         if isinstance(token, tree.Text):
             return token
         start = token.start_pos
-        value, last = b"", 1
+        value, last = bytearray(), 1
         for match in _ESCAPE.finditer(token, 1, len(token) - 1):
             value += token[last : match.start()].encode()
             last = match.end()
@@ -120,21 +141,21 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             if body in _SIMPLE_ESCAPES:
                 value += _SIMPLE_ESCAPES[body]
             elif body.startswith("x") and len(body) == 3:
-                value += bytes([int(body[1:], 16)])
+                value.append(int(body[1:], 16))
             else:
                 where = Span(start + match.start(), start + match.end())
                 self._diagnostics.error(
                     Code.BAD_STRING,
                     where,
                     f"unknown escape `{match[0]}`",
-                    help=r'the escapes are \" \\ \n \t and \xNN (one byte in hexadecimal)',
+                    help=r"the escapes are \" \\ \n \t and \xNN (one byte in hexadecimal)",
                 )
         value += token[last : len(token) - 1].encode()
         span = _span_of(token)
         if b"\0" in value:
             self._diagnostics.error(Code.BAD_STRING, span, "a text cannot hold a NUL byte", help="remove it")
             value = value.replace(b"\0", b"")
-        return tree.Text(span=span, value=value)
+        return tree.Text(span=span, value=bytes(value))
 
     def true(self, children: Children) -> tree.Truth:
         return tree.Truth(span=_span_of(children[0]), value=True)
@@ -156,7 +177,9 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     def call(self, children: Children) -> Any:
         arguments = _nodes(children[1:])
-        node = tree.Call(span=self._span(_present(children)), function=_name(children[0]), arguments=arguments)
+        node = tree.Call(
+            span=self._span(_present(children)), function=_name(children[0]), arguments=arguments
+        )
         return self._nested(node, *arguments)
 
     def negative(self, children: Children) -> Any:
@@ -220,7 +243,9 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     def conditional(self, children: Children) -> Any:
         then, _, condition, _, otherwise = children
-        node = tree.Conditional(span=self._span(children), then=then, condition=condition, otherwise=otherwise)
+        node = tree.Conditional(
+            span=self._span(children), then=then, condition=condition, otherwise=otherwise
+        )
         return self._nested(node, then, condition, otherwise)
 
     # Statements
@@ -289,7 +314,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     # Tests
 
     def test(self, children: Children) -> tree.Test:
-        statements = tuple(c for c in children[3:] if isinstance(c, tree.Node))
+        statements: Any = tuple(c for c in children[3:] if isinstance(c, tree.Node))
         return tree.Test(span=self._span(children), name=self.text(children[1:]), statements=statements)
 
     def test_memory(self, children: Children) -> tree.TestMemory:
@@ -320,7 +345,11 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         entries = present[-1].entries if isinstance(present[-1], _Entries) else ()
         comm, *rest = [self.text([c]) for c in present if isinstance(c, Token) and c.type == "STRING"]
         return tree.TestTask(
-            span=self._span(present), comm=comm, id=rest[0] if len(rest) == 2 else None, path=rest[-1], entries=entries
+            span=self._span(present),
+            comm=comm,
+            id=rest[0] if len(rest) == 2 else None,
+            path=rest[-1],
+            entries=entries,
         )
 
     def entries(self, children: Children) -> _Entries:
@@ -364,7 +393,8 @@ class _Entries:
 
 def _span_of(item: Any) -> Span:
     if isinstance(item, Token):
-        assert item.start_pos is not None and item.end_pos is not None
+        assert item.start_pos is not None
+        assert item.end_pos is not None
         return Span(item.start_pos, item.end_pos)
     if isinstance(item, tuple):  # `step` and `when` on their way into their rule
         return item[1]  # type: ignore[no-any-return]  # see Builder.step
@@ -381,4 +411,3 @@ def _nodes(children: Children) -> tuple[Any, ...]:
 
 def _name(token: Token) -> tree.Name:
     return tree.Name(span=_span_of(token), name=str(token))
-

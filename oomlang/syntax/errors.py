@@ -51,7 +51,7 @@ _WORDS = {
 }
 _VALUE = {"NUMBER", "STRING", "NAME", "LPAR", "TRUE", "FALSE", "NOT", "SIGN"}
 _OPERATORS = {"AND", "OR", "IF", "ELSE", "IN", "LIKE", "UNDER", "COMPARE", "SIGN", "SCALE", "AT_DEPTH"}
-_WORD = re.compile(r"[A-Za-z_][\w.]*|\d[\w.%]*|.", re.DOTALL)
+_WORD = re.compile(r'[A-Za-z_][\w.]*|\d[\w.%]*|"(?:\\[^\n]|[^"\\\n])*"|.', re.DOTALL)
 
 # What people write who come from another language, and what it is called here.
 _FOREIGN = {
@@ -60,7 +60,6 @@ _FOREIGN = {
     "&": "write `and`",
     "|": "write `or`",
     "!": "write `not`",
-    "=": "write `==` to compare",
     ";": "one statement a line: no `;` is needed",
     "'": 'texts stand in double quotes: "…"',
     "%": "a ratio is a number followed by %: 90%",
@@ -99,11 +98,15 @@ def explain(
 
     if offset == chunk.start and found:
         _unknown_statement(found, span, accepts, diagnostics)
-    elif found == '"' and "STRING" not in (token.type if token is not None else ""):
-        diagnostics.error(Code.BAD_STRING, span, "this text has no closing quote", help='end it with " on the same line')
+    elif found == '"':
+        help = 'end it with " on the same line'
+        diagnostics.error(Code.BAD_STRING, span, "this text has no closing quote", help=help)
     elif token is not None and token.type == "COMPARE" and "AND" in accepts:
         diagnostics.error(
-            Code.CHAINED, span, "comparisons cannot be chained", help="write `a < b and b < c`, with `and` between them"
+            Code.CHAINED,
+            span,
+            "comparisons cannot be chained",
+            help="write `a < b and b < c`, with `and` between them",
         )
     elif at_end:
         opened = _unclosed(source.text, chunk)
@@ -114,12 +117,14 @@ def explain(
     else:
         two = source.text[offset : offset + 2]
         help = _FOREIGN.get(two) or _FOREIGN.get(found) or _hint(found, accepts)
-        shown = found if found.isprintable() else f"U+{ord(found[0]):04X}"
         kind = "unexpected" if token is not None or found.isalnum() else "unexpected character"
-        diagnostics.error(Code.SYNTAX, span, f"{kind} `{shown}`: expected {expected}", help=help)
+        diagnostics.error(Code.SYNTAX, span, f"{kind} {_shown(found)}: expected {expected}", help=help)
 
 
 def _unknown_statement(found: str, span: Span, accepts: Collection[str], diagnostics: Diagnostics) -> None:
+    if found in ")}":
+        diagnostics.error(Code.SYNTAX, span, f"this `{found}` closes nothing", help="remove it")
+        return
     known = TEST_STATEMENTS if "EXPECT" in accepts else STATEMENTS
     first_words = {s.split()[0]: None for s in known}
     help = _FOREIGN_STATEMENTS.get(found.lower(), "")
@@ -127,12 +132,27 @@ def _unknown_statement(found: str, span: Span, accepts: Collection[str], diagnos
         guess = closest(found, first_words)
         help = f"did you mean `{guess}`? " if guess else ""
         help += "the statements are " + ", ".join(f"`{s}`" for s in known)
-    shown = found if found.isprintable() else f"U+{ord(found[0]):04X}"
-    diagnostics.error(Code.UNKNOWN_STATEMENT, span, f"no statement begins with `{shown}`", help=help)
+    diagnostics.error(Code.UNKNOWN_STATEMENT, span, f"no statement begins with {_shown(found)}", help=help)
+
+
+def _shown(found: str) -> str:
+    if found.isprintable() and len(found) <= 40:
+        return f"`{found}`"
+    return f"`U+{ord(found):04X}`" if len(found) == 1 else f"`{found[:1]}…`"
 
 
 def _hint(found: str, accepts: Collection[str]) -> str:
-    """Did-you-mean for a misspelt keyword."""
+    """What was probably meant: another operator, or a keyword that is misspelt."""
+    if found == "=" and "COMPARE" in accepts:
+        return "write `==` to compare"
+    if found == "==" and "EQUAL" in accepts:
+        return "write `=` to define"
+    if found == "=" and {"STRING", "FALSE"} <= set(accepts) and "NAME" not in accepts:
+        return "the value stands right behind its fact: rss 5GiB"
+    if found == "at" and "AT_EACH_DEPTH" in accepts:
+        return "write `at depth 2` or `at each depth`"
+    if found.startswith('"') and set(accepts) == {"LPAR"}:
+        return f"put the list in parentheses: ({found})" if len(found) <= 40 else ""
     words = [a.lower() for a in accepts if a.isalpha() and a not in _WORDS]
     words += [w for t, w in (("AT_DEPTH", "at depth"), ("AT_EACH_DEPTH", "at each depth")) if t in accepts]
     guess = closest(found, words) if found.isalpha() else None
@@ -154,13 +174,19 @@ def expected_words(accepts: Collection[str]) -> str:
     """A set of terminals as a person would list them."""
     rest = set(accepts)
     words: list[str] = []
-    if {"NUMBER", "NAME", "LPAR"} <= rest:
+    if {"NUMBER", "NAME", "LPAR"} <= rest or {"NUMBER", "STRING", "FALSE"} <= rest:
         words.append("a value")
         rest -= _VALUE
     if {"AND", "OR"} & rest and len(_OPERATORS & rest) >= 3:
         words.append("an operator")
-        rest -= _OPERATORS
+        rest -= _OPERATORS | {"LPAR"}
     plain = sorted(_WORDS.get(t, f"`{t.lower()}`") for t in rest)
     ends = [w for w in plain if w == _WORDS["$END"]]
     words += [w for w in plain if w not in ends] + ends[:1]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1] if words else "nothing more"
+    return (
+        words[0]
+        if len(words) == 1
+        else ", ".join(words[:-1]) + " or " + words[-1]
+        if words
+        else "nothing more"
+    )

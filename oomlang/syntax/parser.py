@@ -1,8 +1,8 @@
 """Text → syntax tree.
 
-In: the bytes of a policy. Out: a `tree.Policy`, and a diagnostic for every statement that cannot be read; such a statement
-is `tree.Broken` in the tree. The fast path parses the whole file at once; only a file with a syntax error is taken apart
-into statements, so that each gets its own message.
+In: the bytes of a policy. Out: a `tree.Policy`, and a diagnostic for every statement that cannot be read; such a
+statement is `tree.Broken` in the tree. The fast path parses the whole file at once; only a file with a syntax error is
+taken apart into statements, so that each gets its own message.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from oomlang.syntax.errors import explain
 
 _STARTS = ["policy", "statement", "test_statement"]
 # What matters for finding where statements end: texts and comments hide everything inside them.
-_BOUNDARY = re.compile(r'"(?:\\[^\n]|[^"\\\n])*"?|#[^\n]*|[(){}\n]')
+_BOUNDARY = re.compile(r'"(?:\\[^\n]|[^"\\\n])*"?|#[^\n]*|[(){}]|\r?\n')
 _DECLARES = re.compile(r"\s*(?:let|input)\s+([A-Za-z_]\w*)")
-_LEADING = re.compile(r"(?:\s|#[^\n]*(?:\n|$))*")
+# Blanks and comments. Only what the grammar skips: any other white space has to be reported.
+_LEADING = re.compile(r"(?:[ \t]|\r?\n|#[^\n]*)*")
 _TOP_LEVEL = re.compile(r"(?:oomlang|policy|input|let|kernel|never|kill|test)\b")
+_IN_TEST = re.compile(r'[ \t]*(?:(?:memcg|task)[ \t]*"|(?:expect|set)\b)')
 _TEST_HEADER = re.compile(r'test[ \t]+("(?:\\[^\n]|[^"\\\n])*")[ \t]*\{')
 
 
@@ -44,6 +46,8 @@ class _LineEnds(PostLex):
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         round_, curly, previous = 0, 0, "{"
         for token in stream:
+            if previous == "{" and curly == 0 and token.type in ("MEMCG", "TASK"):
+                curly = 1  # a statement of a test, parsed by itself
             if token.type == "_NL":
                 if round_ or curly > 1 or previous in ("_NL", "{"):
                     continue
@@ -138,15 +142,15 @@ def _statements(source: Source, diagnostics: Diagnostics) -> tuple[tree.Statemen
 
 def _one_by_one(source: Source, diagnostics: Diagnostics) -> Iterator[tree.Statement]:
     """Parse statement by statement, each error on its own."""
-    for chunk in _chunks(source.text, 0, len(source.text)):
+    for chunk in _chunks(source.text, 0, len(source.text), _TOP_LEVEL):
         yield _parse_test(source, chunk, diagnostics) or _parse_chunk(source, chunk, "statement", diagnostics)
 
 
-def _chunks(text: str, start: int, end: int) -> Iterator[Span]:
+def _chunks(text: str, start: int, end: int, begins: re.Pattern[str]) -> Iterator[Span]:
     """Where the statements between two offsets lie: their lines, joined while a bracket is open.
 
-    A bracket that is never closed must not hide the rest of the file: a line that starts, unindented, with the first word
-    of a statement always begins a new one.
+    A bracket that is never closed must not hide the rest of the file or of the test: a line that starts, unindented,
+    with the first word of a statement always begins a new one, as do lines that only make sense in a test.
     """
     begin, depth = start, 0
     for match in _BOUNDARY.finditer(text, start, end):
@@ -155,7 +159,7 @@ def _chunks(text: str, start: int, end: int) -> Iterator[Span]:
             depth += 1
         elif char in ")}":
             depth = max(0, depth - 1)
-        elif char == "\n" and (depth == 0 or _TOP_LEVEL.match(text, match.end(), end)):
+        elif char.endswith("\n") and (depth == 0 or begins.match(text, match.end(), end)):
             if not _LEADING.fullmatch(text, begin, match.start()):
                 yield _trimmed(text, begin, match.start())
             begin, depth = match.end(), 0
@@ -166,24 +170,24 @@ def _chunks(text: str, start: int, end: int) -> Iterator[Span]:
 def _trimmed(text: str, start: int, end: int) -> Span:
     """The span without the blanks and comments that stand before and after the statement's own text."""
     start = _LEADING.match(text, start, end).end()  # type: ignore[union-attr]  # matches the empty text too
-    body = text[start:end]
-    if "\n" not in body:  # a trailing comment can only be told from a text by reading the line
-        for match in _BOUNDARY.finditer(text, start, end):
-            if match[0].startswith("#"):
-                end = match.start()
-                break
-    return Span(start, start + len(text[start:end].rstrip()))
+    piece = last = start
+    for match in _BOUNDARY.finditer(text, start, end):
+        if match[0][0] in "#\r\n":
+            last = max(last, piece + len(text[piece : match.start()].rstrip(" \t")))
+            piece = match.end()
+    return Span(start, max(last, piece + len(text[piece:end].rstrip(" \t"))))
 
 
 def _parse_chunk(source: Source, chunk: Span, start: str, diagnostics: Diagnostics) -> Any:
-    interactive = _parser().parse_interactive(TextSlice(source.text, chunk.start, chunk.end), start=start)  # type: ignore[arg-type]  # lark takes slices
+    interactive = _parser().parse_interactive(TextSlice(source.text, chunk.start, chunk.end), start=start)
     try:
         for _ in interactive.iter_parse():
             pass
         # The end is a token like any other, standing just behind the statement.
         parsed = interactive.feed_token(Token("$END", "", chunk.end, end_pos=chunk.end))
     except (UnexpectedToken, UnexpectedCharacters) as error:
-        explain(error, interactive.accepts(), source, chunk, diagnostics)
+        accepts: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]  # lark's annotations end here
+        explain(error, accepts, source, chunk, diagnostics)
         declares = _DECLARES.match(source.text, chunk.start, chunk.end)
         return tree.Broken(span=chunk, declares=declares[1] if declares else None)
     return Builder(diagnostics).transform(parsed)
@@ -194,21 +198,39 @@ def _parse_test(source: Source, chunk: Span, diagnostics: Diagnostics) -> tree.T
     header = _TEST_HEADER.match(source.text, chunk.start, chunk.end)
     if header is None:
         return None
-    close = source.text[chunk.start : chunk.end].rstrip()
-    inner_end = chunk.end - 1 if close.endswith("}") and _balanced(close) else chunk.end
-    if inner_end == chunk.end:
+    close = _closing_brace(source.text, header.end(), chunk.end)
+    if close is None:
         opening = Span(header.end() - 1, header.end())
-        diagnostics.error(Code.UNCLOSED, opening, "this `{` is never closed", help="end the test with a line `}`")
+        diagnostics.error(
+            Code.UNCLOSED, opening, "this `{` is never closed", help="end the test with a line `}`"
+        )
+    elif not _LEADING.fullmatch(source.text, close + 1, chunk.end):
+        behind = _trimmed(source.text, close + 1, chunk.end)
+        diagnostics.error(Code.SYNTAX, behind, "nothing may stand behind the `}` of a test on its line")
+    inner_end = chunk.end if close is None else close
     statements = [
         _parse_chunk(source, inner, "test_statement", diagnostics)
-        for inner in _chunks(source.text, header.end(), inner_end)
+        for inner in _chunks(source.text, header.end(), inner_end, _IN_TEST)
     ]
     name = Builder(diagnostics).text([Token("STRING", header[1], header.start(1), end_pos=header.end(1))])
     return tree.Test(span=chunk, name=name, statements=tuple(statements))
 
 
-def _balanced(text: str) -> bool:
-    depth = 0
-    for match in _BOUNDARY.finditer(text):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-    return depth == 0
+def _closing_brace(text: str, start: int, end: int) -> int | None:
+    """Where the test's own brace closes that opened just before `start`.
+
+    An inner brace that is never closed must not take it: a last line with nothing but a brace at its very start closes
+    the test.
+    """
+    depth, last = 1, None
+    for match in _BOUNDARY.finditer(text, start, end):
+        if match[0] == "{":
+            depth += 1
+        elif match[0] == "}":
+            depth -= 1
+            last = match.start()
+            if depth == 0:
+                return last
+    if last is not None and text[last - 1] == "\n" and _LEADING.fullmatch(text, last + 1, end):
+        return last
+    return None

@@ -1,17 +1,17 @@
 """Text → the same text in the house format (`oomlang fmt`).
 
-In: the text of a policy. Out: the text that differs from it only in blanks. It works on tokens and not on the syntax tree,
-so that comments and line breaks stay where the author put them: like gofmt, it decides about the blanks between and the
-ones in front, and never where a line ends.
+In: the text of a policy. Out: the text that differs from it only in blanks. It works on tokens and not on the syntax
+tree, so that comments and line breaks stay where the author put them: like gofmt, it decides about the blanks between
+and the ones in front, and never where a line ends.
 
 The format:
 - Two blanks of indentation for each open bracket. No two blank lines in a row, none at either end of the file or of a
   block. Lines end in "\\n".
-- One blank around binary operators, inside `{ }` and after `,` and `:`; none inside `( )`, none between a function and its
-  `(`, none behind a sign. Two blanks between the facts in a test's braces.
-- On consecutive lines stand below each other: the `=` of `let`, the `in` and the `{` of `task`, the `{` of `memcg`, and the
-  comments at the ends of lines, two blanks behind the longest. Lines that would need too many blanks for it do not take
-  part.
+- One blank around binary operators, inside `{ }` and after `,` and `:`; none inside `( )`, none between a function and
+  its `(`, none behind a sign. Two blanks between the facts in a test's braces.
+- On consecutive lines stand below each other: the `=` of `let`, the `in` and the `{` of `task`, the `{` of `memcg`, and
+  the comments at the ends of lines, two blanks behind the longest. A line that would need too many blanks for it starts
+  anew.
 - `#x` becomes `# x` where x is a letter or a digit. Other comments (`#!`, `##`, `#----`) are left as they are.
 
 The text need not be a correct policy: what cannot be read keeps the blanks it has, one for any number.
@@ -59,8 +59,8 @@ class _Line:
     """One line of output.
 
     kind: what it is aligned with (`let`, `task`, `memcg`), or nothing. cells: the tokens with the blanks between them,
-    apart wherever something may have to be aligned; one blank goes between two cells. opens, closes: the last token is an
-    opening bracket, the first is a closing one.
+    apart wherever something may have to be aligned; one blank goes between two cells. opens, closes: the last token is
+    an opening bracket, the first is a closing one.
     """
 
     indent: int = 0
@@ -190,6 +190,8 @@ def _note_bracket(state: _State, token: str) -> None:
         case "}":
             state.curly = max(0, state.curly - 1)
             state.round = 0
+        case _:
+            pass
 
 
 def _gap(state: _State, kind: str, token: str, blank: bool, unary: bool) -> str:
@@ -202,7 +204,12 @@ def _gap(state: _State, kind: str, token: str, blank: bool, unary: bool) -> str:
         return " " if blank else ""
     if state.previous == "{" and token == "}":
         return ""
-    if state.inner and kind == "word" and token not in ("true", "false") and state.previous_kind in ("number", "text"):
+    if (
+        state.inner
+        and kind == "word"
+        and token not in ("true", "false")
+        and state.previous_kind in ("number", "text")
+    ):
         return "  "
     if state.inner and kind == "word" and state.previous in ("true", "false"):
         return "  "

@@ -218,8 +218,10 @@ class KillBy(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken(Node):
-    """A statement that could not be read; `declares` is the name that it would have brought, so that its uses are not
-    reported as well."""
+    """A statement that could not be read.
+
+    declares: the name that it would have brought, so that its uses are not reported as well.
+    """
 
     declares: str | None
 
