@@ -72,9 +72,13 @@ class _Analysis:
                     Code.VERSION_NOT_FIRST,
                     statement.span,
                     "the language version stands first in the file, once",
-                    help="move it to the top" if not isinstance(statements[0], tree.Language) else "remove it",
+                    help="move it to the top"
+                    if not isinstance(statements[0], tree.Language)
+                    else "remove it",
                 )
             version = statement.version
+            if isinstance(version, tree.Unreadable):
+                continue
             if version.type is not Type.INT or version.value != LANGUAGE_VERSION:
                 self._diagnostics.error(
                     Code.UNKNOWN_VERSION,
@@ -100,7 +104,9 @@ class _Analysis:
         elif not all(0x21 <= b <= 0x7E and b not in b'"\\=,' for b in value):
             # dump_header() prints it as policy_name=%s between commas: it must not look like another field.
             problem = "this name holds bytes that a kernel log line should not carry"
-            help = "use letters, digits and ASCII punctuation other than space, comma, =, quotes and backslash"
+            help = (
+                "use letters, digits and ASCII punctuation other than space, comma, =, quotes and backslash"
+            )
         if problem:
             self._diagnostics.error(Code.BAD_POLICY_NAME, literal.span, problem, help=help)
             return DEFAULT_NAME
@@ -159,7 +165,9 @@ class _Analysis:
         elif "." in name.name:
             taken = "written like a fact: only facts have a dot in their names"
         if taken:
-            self._diagnostics.error(Code.TAKEN_NAME, name.span, f"`{name.name}` is {taken}", help="choose another name")
+            self._diagnostics.error(
+                Code.TAKEN_NAME, name.span, f"`{name.name}` is {taken}", help="choose another name"
+            )
             self._names.broken.add(name.name)
         return not taken
 
@@ -177,14 +185,23 @@ class _Analysis:
         literal = statement.default
         if isinstance(literal, tree.Negative) and isinstance(literal.operand, tree.Number):  # `-0`
             literal = literal.operand
+        if isinstance(literal, tree.Unreadable):
+            return None
         if not isinstance(literal, tree.Number | tree.Truth):
             self._diagnostics.error(
-                Code.NOT_A_LITERAL, literal.span, "the default of an input is a literal", help="write a number"
+                Code.NOT_A_LITERAL,
+                literal.span,
+                "the default of an input is a literal",
+                help="write a number",
             )
             return None
         given = literal.type if isinstance(literal, tree.Number) else Type.BOOL
         if given is not type:
-            mend = f"give the number a unit: {literal.value}MiB" if given is Type.INT and type is Type.BYTES else ""
+            mend = (
+                f"give the number a unit: {literal.value}MiB"
+                if given is Type.INT and type is Type.BYTES
+                else ""
+            )
             self._diagnostics.error(
                 Code.INPUT_DEFAULT,
                 literal.span,
@@ -231,7 +248,9 @@ class _Analysis:
                 return condition and model.NeverKill(span=statement.span, condition=condition)
             case tree.KillFlag():
                 condition = self._expressions.condition(statement.condition)
-                return condition and model.KillFlag(span=statement.span, first=statement.first, condition=condition)
+                return condition and model.KillFlag(
+                    span=statement.span, first=statement.first, condition=condition
+                )
             case tree.KillBy():
                 return self._kill_by(statement)
 
@@ -260,7 +279,9 @@ class _Analysis:
             statement.value,
             Code.NOT_RANKABLE,
             f"`kill {word}` ranks by a number",
-            f"for a condition write `kill first when {text}`" if len(text) < 60 else "for a condition: `kill first when`",
+            f"for a condition write `kill first when {text}`"
+            if len(text) < 60
+            else "for a condition: `kill first when`",
         )
         when = self._expressions.condition(statement.when) if statement.when is not None else None
         step = self._step(statement.step, value)
@@ -298,7 +319,10 @@ class _Analysis:
             self._diagnostics.error(Code.BAD_STEP, node.span, "a step is greater than 0")
         elif value is not None and value.interval.steps(step.value).is_point:
             self._diagnostics.error(
-                Code.BAD_STEP, node.span, "with this step every candidate is in the same one", help="make it smaller"
+                Code.BAD_STEP,
+                node.span,
+                "with this step every candidate is in the same one",
+                help="make it smaller",
             )
         else:
             return step.value
@@ -308,14 +332,18 @@ class _Analysis:
         assert statement.each_depth is not None
         problem = help = ""
         if contains_depth(value):
-            problem, help = "`at each depth` goes through all depths, and the value fixes one", "remove `at depth`"
+            problem, help = (
+                "`at each depth` goes through all depths, and the value fixes one",
+                "remove `at depth`",
+            )
         elif (fact := task_fact(value)) is not None:
             problem = f"`at each depth` compares cgroups, and `{fact.name}` belongs to a task"
             help = "use memcg facts here, and rank by the task in a rule below"
         elif not needs_memcg(value):
-            problem, help = "`at each depth` compares cgroups, and the value reads no memcg fact", "memcg.usage"
+            problem, help = (
+                "`at each depth` compares cgroups, and the value reads no memcg fact",
+                "memcg.usage",
+            )
         if problem:
             self._diagnostics.error(Code.DEPTH_MISUSE, statement.value.span, problem, help=help)
         return not problem
-
-

@@ -102,7 +102,9 @@ class Expressions:
         if value is not None:
             self._let_depth[name] = self._depth(value)
         if name not in self._lets:  # a cycle through this let has reported it already
-            self._lets[name] = model.Let(span=declared.span, name=name, value=value) if value is not None else None
+            self._lets[name] = (
+                model.Let(span=declared.span, name=name, value=value) if value is not None else None
+            )
         return self._lets[name]
 
     def _whole(self, node: tree.Expression) -> model.Expression | None:
@@ -130,9 +132,14 @@ class Expressions:
         match node:
             case tree.Number():
                 return self._constant(node, node.value, node.type)
+            case tree.Unreadable():
+                return None
             case tree.Truth():
                 return model.Constant(
-                    span=node.span, type=Type.BOOL, interval=Interval(node.value, node.value), value=int(node.value)
+                    span=node.span,
+                    type=Type.BOOL,
+                    interval=Interval(node.value, node.value),
+                    value=int(node.value),
                 )
             case tree.Text():
                 self._diagnostics.error(
@@ -193,7 +200,9 @@ class Expressions:
         if name in self._names.broken:
             return None
         if (declared := self._names.inputs.get(name)) is not None:
-            return model.InputRef(span=node.span, type=declared.type, interval=declared.interval, input=declared)
+            return model.InputRef(
+                span=node.span, type=declared.type, interval=declared.interval, input=declared
+            )
         if name in self._names.lets:
             let = self.let(name)
             if let is None:
@@ -224,10 +233,14 @@ class Expressions:
     def _call(self, node: tree.Call) -> model.Expression | None:
         name = node.function.name
         if name not in FUNCTIONS:
-            help = did_you_mean(name, FUNCTIONS) or "the functions are " + ", ".join(f"`{f}`" for f in FUNCTIONS)
+            help = did_you_mean(name, FUNCTIONS) or "the functions are " + ", ".join(
+                f"`{f}`" for f in FUNCTIONS
+            )
             if name in self._names.known():
                 help = f"`{name}` is not a function: leave the parentheses out"
-            self._diagnostics.error(Code.UNKNOWN_FUNCTION, node.function.span, f"unknown function `{name}`", help=help)
+            self._diagnostics.error(
+                Code.UNKNOWN_FUNCTION, node.function.span, f"unknown function `{name}`", help=help
+            )
             return None
         least, most = FUNCTIONS[name]
         count = len(node.arguments)
@@ -295,7 +308,9 @@ class Expressions:
             left, right = right, left
         if operation in (Operation.DIVIDE, Operation.RATIO) and 0 in right.interval:
             if right.interval.is_point:
-                self._diagnostics.error(Code.DIVISOR_ZERO, node.right.span, "this divides by 0, which gives 0")
+                self._diagnostics.error(
+                    Code.DIVISOR_ZERO, node.right.span, "this divides by 0, which gives 0"
+                )
             else:
                 self._diagnostics.error(
                     Code.DIVISOR_ZERO,
@@ -323,9 +338,13 @@ class Expressions:
                 help="bound an operand with min, max or clamp, or divide it first",
             )
             return None
-        return model.Binary(span=span, type=type, interval=interval, operation=operation, left=left, right=right)
+        return model.Binary(
+            span=span, type=type, interval=interval, operation=operation, left=left, right=right
+        )
 
-    def _unit_mismatch(self, span: Span, message: str, left: model.Expression, right: model.Expression) -> None:
+    def _unit_mismatch(
+        self, span: Span, message: str, left: model.Expression, right: model.Expression
+    ) -> None:
         mend = ""
         for literal, other in ((right, left), (left, right)):
             if literal.type is Type.INT and isinstance(literal, model.Constant):
@@ -338,7 +357,8 @@ class Expressions:
                 Label(span=left.span, text=left.type.value),
                 Label(span=right.span, text=right.type.value),
             ),
-            help=mend or f"make one side {right.type.phrase if right.type is not Type.INT else left.type.phrase}",
+            help=mend
+            or f"make one side {right.type.phrase if right.type is not Type.INT else left.type.phrase}",
         )
 
     # Comparisons
@@ -409,7 +429,9 @@ class Expressions:
             lies = "both sides are constants"
         elif not isinstance(other, model.Constant):
             lies += f", `{self._text(other)}` in {_range(other)}"
-        self._diagnostics.error(code, node.span, f"this is {verdict}: {lies}", help="remove it, or mend the bound")
+        self._diagnostics.error(
+            code, node.span, f"this is {verdict}: {lies}", help="remove it, or mend the bound"
+        )
         return False
 
     def _compare_text(
@@ -448,7 +470,10 @@ class Expressions:
         """The text fact on the left of a text operator."""
         if isinstance(subject, tree.Text):
             self._diagnostics.error(
-                Code.WRONG_OPERAND, node.span, "this compares two literals", help='compare a fact: comm == "…"'
+                Code.WRONG_OPERAND,
+                node.span,
+                "this compares two literals",
+                help='compare a fact: comm == "…"',
             )
             return None
         typed = self.expression(subject)
@@ -488,7 +513,9 @@ class Expressions:
             Code.TEXT_TOO_LONG,
             node.span,
             f"`{fact}` has at most {limit} bytes, and this text has {shortest}: it can never match",
-            help=f'the kernel cuts the name to {limit} bytes: "{cut}"' if fact == "comm" and cut.isprintable() else "",
+            help=f'the kernel cuts the name to {limit} bytes: "{cut}"'
+            if fact == "comm" and cut.isprintable()
+            else "",
         )
         return False
 
@@ -521,7 +548,10 @@ class Expressions:
     def _in(self, node: tree.In) -> model.Expression | None:
         if not node.items:
             self._diagnostics.error(
-                Code.ALWAYS_FALSE, node.span, "this list is empty, so nothing is in it", help="put values in it"
+                Code.ALWAYS_FALSE,
+                node.span,
+                "this list is empty, so nothing is in it",
+                help="put values in it",
             )
             return None
         if len(node.items) > MAX_LIST:
@@ -610,7 +640,10 @@ class Expressions:
             return None
         if not isinstance(node.pattern, tree.Text):
             self._diagnostics.error(
-                Code.NOT_A_LITERAL, node.pattern.span, "a path in quotes is needed here", help='"/system.slice"'
+                Code.NOT_A_LITERAL,
+                node.pattern.span,
+                "a path in quotes is needed here",
+                help='"/system.slice"',
             )
             return None
         try:
@@ -630,6 +663,8 @@ class Expressions:
 
     def _at_depth(self, node: tree.AtDepth) -> model.Expression | None:
         operand = self.expression(node.operand)
+        if isinstance(node.depth, tree.Unreadable):
+            return None
         depth = node.depth.value
         if node.depth.type is not Type.INT or not 1 <= depth <= MAX_DEPTH:
             self._diagnostics.error(

@@ -156,7 +156,12 @@ def children(node: Expression) -> tuple[Expression, ...]:
     match node:
         case Constant() | FactRef() | InputRef() | LetRef() | Match() | Under():
             return ()
-        case Negate(operand=operand) | Absolute(operand=operand) | Not(operand=operand) | AtDepth(operand=operand):
+        case (
+            Negate(operand=operand)
+            | Absolute(operand=operand)
+            | Not(operand=operand)
+            | AtDepth(operand=operand)
+        ):
             return (operand,)
         case Binary(left=left, right=right) | Comparison(left=left, right=right):
             return (left, right)

@@ -15,7 +15,9 @@ from oomlang.syntax.suggest import did_you_mean
 # What a test's task and memcg can be given, by the name it has there. comm is the task's name, badness is computed,
 # and `invoker` is a statement; a cgroup's name and depth follow from its path.
 TASK_FACTS = {
-    f.name: f for f in FACTS.values() if f.scope is Scope.TASK and f.name not in ("comm", "badness", "invoker")
+    f.name: f
+    for f in FACTS.values()
+    if f.scope is Scope.TASK and f.name not in ("comm", "badness", "invoker")
 }
 MEMCG_FACTS = {
     f.name.removeprefix("memcg."): f
@@ -49,7 +51,11 @@ class Tests:
 
 def _twice(diagnostics: Diagnostics, what: str, span: Span, first: Span, help: str = "rename one") -> None:
     diagnostics.error(
-        Code.DUPLICATE, span, f"{what} is given twice", labels=(Label(span=first, text="first here"),), help=help
+        Code.DUPLICATE,
+        span,
+        f"{what} is given twice",
+        labels=(Label(span=first, text="first here"),),
+        help=help,
     )
 
 
@@ -123,7 +129,15 @@ class _Test:
 
     def _value(self, node: tree.Expression, type: Type, range: Interval | None, what: str) -> int | None:
         """A literal of a given type and range, in base units."""
-        given = node.type if isinstance(node, tree.Number) else Type.BOOL if isinstance(node, tree.Truth) else None
+        if isinstance(node, tree.Unreadable):
+            return None
+        given = (
+            node.type
+            if isinstance(node, tree.Number)
+            else Type.BOOL
+            if isinstance(node, tree.Truth)
+            else None
+        )
         if not isinstance(node, tree.Number | tree.Truth):
             self._diagnostics.error(Code.NOT_A_LITERAL, node.span, f"the value of `{what}` is a literal")
             return None
@@ -159,7 +173,9 @@ class _Test:
             self._diagnostics.error(Code.UNKNOWN_NAME, statement.name.span, message, help=help)
             return
         if name in inputs:
-            self._diagnostics.error(Code.DUPLICATE, statement.span, f"`{name}` is set twice", help="remove one")
+            self._diagnostics.error(
+                Code.DUPLICATE, statement.span, f"`{name}` is set twice", help="remove one"
+            )
         value = self._value(statement.value, declared.type, declared.interval, name)
         if value is not None:
             inputs[name] = value
@@ -211,11 +227,16 @@ class _Test:
                 self._unknown_entry(entry, "cgroup", [*MEMCG_FACTS, *per_memcg])
         if path == _ROOT and facts:
             self._diagnostics.error(
-                Code.TEST_FACT, statement.span, "the root cgroup has no counters and no limits", help="remove them"
+                Code.TEST_FACT,
+                statement.span,
+                "the root cgroup has no counters and no limits",
+                help="remove them",
             )
         self._memcgs[path] = model.TestMemcg(span=statement.span, path=path, facts=facts, inputs=inputs)
 
-    def _entry(self, entry: tree.Entry, name: str, type: Type, range: Interval | None, into: dict[str, int]) -> None:
+    def _entry(
+        self, entry: tree.Entry, name: str, type: Type, range: Interval | None, into: dict[str, int]
+    ) -> None:
         value = self._value(entry.value, type, range, entry.name.name)
         if name in into:
             self._diagnostics.error(Code.DUPLICATE, entry.span, f"`{entry.name.name}` is given twice")
@@ -235,7 +256,9 @@ class _Test:
             Code.TEST_FACT,
             entry.name.span,
             f"a test cannot give a {whose} `{name}`",
-            help=why or did_you_mean(name, known) or f"a {whose} can have " + ", ".join(f"`{k}`" for k in known),
+            help=why
+            or did_you_mean(name, known)
+            or f"a {whose} can have " + ", ".join(f"`{k}`" for k in known),
         )
 
     # Tasks
@@ -298,7 +321,8 @@ class _Test:
             Code.TEST_UNKNOWN_TASK,
             node.span,
             f"this test has no task {self._text(node)}",
-            help=did_you_mean(id, self._tasks) or f'add a line: task {self._text(node)} in "/" {{ rss 1GiB }}',
+            help=did_you_mean(id, self._tasks)
+            or f'add a line: task {self._text(node)} in "/" {{ rss 1GiB }}',
         )
         return None
 
@@ -351,7 +375,9 @@ class _Test:
             self._contradiction(other.span, "these outcomes exclude each other", verdicts[0].span)
         if verdicts:
             for kill in kills:
-                self._contradiction(kill.span, f"`expect {verdicts[0].expect.value}` leaves no victim", verdicts[0].span)
+                self._contradiction(
+                    kill.span, f"`expect {verdicts[0].expect.value}` leaves no victim", verdicts[0].span
+                )
         first: dict[str, model.Expectation] = {}
         for kill in kills:
             if kill.tasks:

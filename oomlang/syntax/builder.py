@@ -58,17 +58,17 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         self._depth[id(node)] = (depth, node)
         return node
 
-    def _replaced(self, node: tree.Node) -> tree.Truth:
-        shallow = tree.Truth(span=node.span, value=True)
+    def _replaced(self, node: tree.Node) -> tree.Unreadable:
+        shallow = tree.Unreadable(span=node.span)
         self._depth[id(shallow)] = (_REPORTED, shallow)
         return shallow
 
     # Literals
 
-    def number(self, children: Children) -> tree.Number:
+    def number(self, children: Children) -> tree.Number | tree.Unreadable:
         return self._number(children[0])
 
-    def _number(self, token: Token, sign: int = 1, span: Span | None = None) -> tree.Number:
+    def _number(self, token: Token, sign: int = 1, span: Span | None = None) -> tree.Number | tree.Unreadable:
         span = span or _span_of(token)
         match = _NUMBER.fullmatch(token)
         if match is None:
@@ -89,11 +89,11 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             return tree.Number(span=span, value=sign * whole, type=Type.INT)
         return tree.Number(span=span, value=sign * whole * unit.scale, type=unit.type)
 
-    def _bad_number(self, span: Span, message: str, help: str = "") -> tree.Number:
+    def _bad_number(self, span: Span, message: str, help: str = "") -> tree.Unreadable:
         self._diagnostics.error(Code.BAD_NUMBER, span, message, help=help)
-        return tree.Number(span=span, value=1, type=Type.INT)
+        return tree.Unreadable(span=span)
 
-    def _fraction(self, span: Span, whole: int, fraction: str, suffix: str) -> tree.Number:
+    def _fraction(self, span: Span, whole: int, fraction: str, suffix: str) -> tree.Unreadable:
         help = "write a whole number"
         unit = UNITS.get(suffix)
         if unit is not None:
@@ -105,7 +105,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
                 help = f"write `{smaller}`"
         return self._bad_number(span, f"`{whole}{fraction}{suffix}` has a fraction; numbers are whole", help)
 
-    def _unknown_unit(self, span: Span, digits: str, suffix: str) -> tree.Number:
+    def _unknown_unit(self, span: Span, digits: str, suffix: str) -> tree.Unreadable:
         units = ", ".join(UNITS)
         help = f"the units are {units}"
         if suffix in DECIMAL_BYTES and digits.replace("_", "").isdigit():
@@ -126,7 +126,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         elif guess := next((u for u in UNITS if u.lower() == suffix.lower()), None) or closest(suffix, UNITS):
             help = f"did you mean `{digits}{guess}`? {help}"
         self._diagnostics.error(Code.UNKNOWN_UNIT, span, f"unknown unit `{suffix}`", help=help)
-        return tree.Number(span=span, value=1, type=UNITS["B"].type if "b" in suffix.lower() else Type.INT)
+        return tree.Unreadable(span=span)
 
     def text(self, children: Children) -> tree.Text:
         token = children[0]
@@ -163,7 +163,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     def false(self, children: Children) -> tree.Truth:
         return tree.Truth(span=_span_of(children[0]), value=False)
 
-    def negative_number(self, children: Children) -> tree.Number:
+    def negative_number(self, children: Children) -> tree.Number | tree.Unreadable:
         sign = -1 if children[0] == "-" else 1
         return self._number(children[1], sign, self._span(children))
 
@@ -187,6 +187,8 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         span = self._span(children)
         if sign == "+":
             self._diagnostics.error(Code.SYNTAX, _span_of(sign), "there is no unary `+`", help="leave it out")
+            return operand
+        if isinstance(operand, tree.Unreadable):
             return operand
         if isinstance(operand, tree.Number) and operand.value > 0:
             return tree.Number(span=span, value=-operand.value, type=operand.type)

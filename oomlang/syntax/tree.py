@@ -28,6 +28,11 @@ class Number(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(Node):
+    """An expression with a mistake that has been reported: whatever it is part of has no type and says nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Text(Node):
     """A text literal; `value` is UTF-8 with the escapes resolved, and holds no NUL."""
 
@@ -109,7 +114,7 @@ class AtDepth(Node):
     """`operand at depth N`."""
 
     operand: Expression
-    depth: Number
+    depth: Number | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +141,7 @@ class Conditional(Node):
 
 Expression = (
     Number
+    | Unreadable
     | Text
     | Truth
     | Name
@@ -160,7 +166,7 @@ Expression = (
 class Language(Node):
     """`oomlang 1`."""
 
-    version: Number
+    version: Number | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
