@@ -39,7 +39,7 @@ def to_json(source: Source, diagnostics: Iterable[Diagnostic]) -> dict[str, Any]
 
 
 def printable_name(name: str) -> str:
-    """A file's name as valid Unicode: bytes that are none become `\\xff`, for no JSON reader has to take lone surrogates."""
+    """A file's name as valid Unicode: bytes that are none become `\\xff`, for lone surrogates are no JSON."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -121,9 +121,9 @@ class _Drawing:
     def diagnostic(self, item: Diagnostic) -> list[str]:
         """The lines of one diagnostic."""
         marks: dict[int, list[_Mark]] = {}
-        self._add_marks(marks, item.span, item.label, primary=True)
+        self._add_marks(marks, item.span, item.label.strip(), primary=True)
         for label in item.labels:
-            self._add_marks(marks, label.span, label.text, primary=False)
+            self._add_marks(marks, label.span, label.text.strip(), primary=False)
         gutter = len(str(max(marks)))
         line, column = self._source.position(item.span.start)
 
@@ -239,6 +239,11 @@ class _Drawing:
         for mark in sorted(marks, key=lambda m: (m.start - m.end, m.primary)):
             style = severity if mark.primary else "second"
             cells.update((x, ("^" if mark.primary else "-", style)) for x in range(mark.start, mark.end))
+        for mark in marks:
+            if mark.primary and all(
+                cells[x][0] != "^" for x in range(mark.start, mark.end)
+            ):  # all hidden by others
+                cells.update((x, ("^", severity)) for x in range(mark.start, mark.end))
         underlines = self._cells(cells)
         labelled = sorted((m for m in marks if m.text), key=lambda m: (-m.start, -m.end))
         if len(labelled) == 1 and labelled[0].end == max(m.end for m in marks):
@@ -275,10 +280,14 @@ class _Drawing:
     def _help(self, text: str, gutter: int) -> list[str]:
         if not text:
             return []
-        first, *more = text.split("\n")
         head = self._paint(f"{' ' * gutter} =", "frame") + " " + self._paint("help", "help")
         indent = " " * (gutter + len(" = help: "))
-        return [f"{head}: {self._visible(first)}", *(f"{indent}{self._visible(line)}" for line in more)]
+        first, *more = (
+            row
+            for line in text.split("\n")
+            for row in _wrapped(self._visible(line), self._room - len(indent))
+        )
+        return [f"{head}: {first}", *(f"{indent}{row}" for row in more)]
 
     def _visible(self, text: str) -> str:
         return visible(text, self._encoding)
@@ -286,6 +295,18 @@ class _Drawing:
     def _paint(self, text: str, style: str) -> str:
         code = _STYLES[style]
         return f"{code}{text}{_RESET}" if self._color and code and text else text
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    if width(text) <= room:
+        return [text]
+    import re
+    import textwrap
+
+    # What stands in backticks stays on one line; no visible text holds a NUL.
+    whole = re.sub("`[^`]*`", lambda match: match[0].replace(" ", "\0"), text)
+    rows = textwrap.wrap(whole, max(room, 40), break_long_words=False, break_on_hyphens=False)
+    return [row.replace("\0", " ") for row in rows]
 
 
 def _around(content: str, marks: list[_Mark], reach: int) -> tuple[str, list[_Mark], bool, bool]:

@@ -52,11 +52,9 @@ def to_sarif(checked: Iterable[tuple[Source, Iterable[Diagnostic]]]) -> dict[str
 
 
 def artifact_uri(name: str) -> str:
-    """A file's name as a URI reference: relative names stay relative, and every byte that means something is encoded."""
-    raw = name.encode("utf-8", "surrogateescape")
-    if name.startswith("/"):
-        return "file://" + quote(posixpath.normpath(raw).lstrip(b"/").join((b"/", b"")))
-    return quote(posixpath.normpath(raw)) if raw else ""
+    """A file's name as a URI reference: relative names stay relative, bytes with a meaning in URIs are encoded."""
+    path = quote(posixpath.normpath(name.encode("utf-8", "surrogateescape")))
+    return "file:///" + path.lstrip("/") if path.startswith("/") else path
 
 
 def _rule(code: Code) -> dict[str, Any]:
