@@ -82,6 +82,13 @@ class Vm:
 
     def start(self) -> None:
         """Boots; returns when the agent answers."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
         kernel_dir = kernel.ensure(self.flavour)
         root = image.ensure()
         accel = self.accel or best_accel(kernel_dir)
@@ -143,14 +150,22 @@ class Vm:
     def _vm_lost(self, why: str) -> VmLost:
         self.lost = why
         said = (self.work / "qemu").read_text(errors="replace")[-2000:] if self.work else ""
-        return VmLost(f"{why}\n--- QEMU ---\n{said}\n--- the console's last lines ---\n{self.console(60)}")
+        console = self.console()
+        kept = self.keep_console
+        if kept is None:
+            kept = cache_root() / "lost" / f"console-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(console)
+        tail = "\n".join(console.splitlines()[-60:])
+        return VmLost(
+            f"{why}\n--- QEMU ---\n{said}\n--- the end of the console, all of it in {kept} ---\n{tail}"
+        )
 
-    def console(self, lines: int | None = None) -> str:
-        """What the guest's kernel wrote on its console, or the last lines of it."""
+    def console(self) -> str:
+        """What the guest's kernel has written on its console."""
         if self.work is None or not (self.work / "console").exists():
             return ""
-        text = (self.work / "console").read_text(errors="replace")
-        return text if lines is None else "\n".join(text.splitlines()[-lines:])
+        return (self.work / "console").read_text(errors="replace")
 
     # --- talk -------------------------------------------------------------------------------------
 

@@ -27,6 +27,13 @@ def cache_root() -> Path:
     return Path(base) / "oomlang"
 
 
+def use_environment() -> None:
+    """Goes on in the checkout's Python environment, if there is one and this is another: scripts call it first."""
+    python = Path(__file__).resolve().parent.parent / ".venv/bin/python"
+    if python.exists() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
+        os.execv(python, [str(python), *sys.argv])
+
+
 def say(text: str) -> None:
     """Progress, for people: standard output belongs to the result."""
     print(f"vm: {text}", file=sys.stderr, flush=True)

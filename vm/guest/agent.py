@@ -143,7 +143,7 @@ class Agent:
             stage = "fork"
             try:
                 signal.set_wakeup_fd(-1)
-                for number in (signal.SIGCHLD, signal.SIGPIPE):
+                for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
                     signal.signal(number, signal.SIG_DFL)
                 os.setsid()
                 for source, target in ((in_r, 0), (out_w, 1), (err_w, 2)):
