@@ -13,18 +13,20 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum mode { PLAIN, LEADER_EXITS, VFORK, FORK_MANY };
+enum mode { PLAIN, LEADER_EXITS, VFORK, FORK_MANY, STUCK };
 enum kind { ANON, SHMEM, FILE_BACKED };
 
 static struct {
@@ -45,7 +47,7 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: hog [--size N[KMG]] [--step N[KMG]] [--delay-ms N] [--adj N] [--comm NAME] [--wait]\n"
 	      "           [--kind anon|shmem|file] [--file PATH] [--threads N]\n"
-	      "           [--mode plain|leader-exits|vfork|fork-many] [--count N]\n", stderr);
+	      "           [--mode plain|leader-exits|vfork|fork-many|stuck] [--count N]\n", stderr);
 	exit(2);
 }
 
@@ -204,6 +206,43 @@ static void fork_many(void)
 	exit(0);
 }
 
+static void set_adj(long adj);
+
+/*
+ * A child that a kill does not end: it stops in the middle of its exit, its memory still there, until this process,
+ * its tracer, dies. The OOM reaper takes the memory two seconds after the kill and marks the mm MMF_OOM_SKIP.
+ */
+static void stuck(void)
+{
+	pid_t child = fork();
+	int status, spoken = 0;
+
+	if (child < 0)
+		die("fork");
+	if (!child) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(1);
+		raise(SIGSTOP);
+		take();
+		raise(SIGSTOP);
+		hold();
+	}
+	prctl(PR_SET_NAME, "tracer");
+	set_adj(-1000);
+	while (waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+		if (status >> 16 == PTRACE_EVENT_EXIT) {
+			puts("stuck");
+			fflush(stdout);
+			hold();
+		}
+		if (WSTOPSIG(status) == SIGSTOP && spoken++)
+			ready(&child, 1);
+		ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL);
+		ptrace(PTRACE_CONT, child, NULL, NULL);
+	}
+	exit(1);
+}
+
 static void set_adj(long adj)
 {
 	FILE *f = fopen("/proc/self/oom_score_adj", "we");
@@ -222,7 +261,7 @@ static int one_of(const char *text, const char *const *names)
 
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "plain", "leader-exits", "vfork", "fork-many", NULL };
+	static const char *const modes[] = { "plain", "leader-exits", "vfork", "fork-many", "stuck", NULL };
 	static const char *const kinds[] = { "anon", "shmem", "file", NULL };
 	static const struct option options[] = {
 		{ "size", 1, NULL, 's' }, { "step", 1, NULL, 'S' }, { "delay-ms", 1, NULL, 'd' },
@@ -291,6 +330,9 @@ int main(int argc, char **argv)
 		break;
 	case FORK_MANY:
 		fork_many();
+		break;
+	case STUCK:
+		stuck();
 		break;
 	case PLAIN:
 		take();

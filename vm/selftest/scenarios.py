@@ -283,6 +283,26 @@ def thread_group_without_its_leader_is_a_candidate(vm: Vm) -> None:
         assert two_hogs(vm, mode="leader-exits")[1] == "first"
 
 
+def dying_victim_holds_off_the_next_kill_until_it_is_reaped(vm: Vm) -> None:
+    families(vm)
+    with hooks(vm) as driver:
+        driver.configure(ALWAYS, NO_BPF_POLICY)
+        mark = vm.log_mark()
+        vm.hog("first", size="9M", cgroup="/parent/one", mode="stuck")
+        vm.hog("second", size="8M", cgroup="/parent/two")
+        kills = [(record.seconds, record.text) for record in vm.log(mark) if "oom_reaper:" in record.text]
+        killed = report_of(vm, mark)[1]
+        assert killed == ["first"], killed
+        assert "stuck" in vm.call("report", name="first")["stdout"]
+        # Only the reaper made room: the victim is still there, stopped on its way out.
+        assert len(kills) == 1, kills
+        status = vm.read(f"/proc/{vm.call('report', name='first')['stdout'].split()[2]}/status")
+        assert "State:\tt (tracing stop)" in status, status
+        # The reaped one cannot be chosen again.
+        vm.hog("third", size="9M", cgroup="/parent/two")
+        assert report_of(vm, mark)[1][1:] in (["second"], ["third"]), report_of(vm, mark)
+
+
 SCENARIOS: tuple[Callable[[Vm], None], ...] = (
     stock_kernel_kills_the_larger_and_calls_it_default,
     attached_programs_that_leave_it_to_the_kernel_change_nothing,
@@ -297,6 +317,7 @@ SCENARIOS: tuple[Callable[[Vm], None], ...] = (
     selected_task_stands_against_later_ones_left_to_the_kernel,
     program_decides_system_wide_events_too,
     thread_group_without_its_leader_is_a_candidate,
+    dying_victim_holds_off_the_next_kill_until_it_is_reaped,
     detached_programs_leave_the_stock_kernel,
     killed_loader_leaves_the_stock_kernel,
     hundred_consecutive_events_leave_the_kernel_well,
