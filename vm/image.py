@@ -28,10 +28,12 @@ PACKAGES = ("qemu-system-x86", "seabios", "busybox-static", "squashfs-tools", "g
 # Parts of the standard library that nothing in a guest uses.
 LEFT_OUT = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages",
             "__pycache__", "pydoc_data")  # fmt: skip
-APPLETS = tuple(
-    "sh cat chmod chown cp cut date dd dmesg echo env false find free grep head id kill ln ls mkdir mount mv nice ps rm "
-    "rmdir sed sleep sort stat sysctl tail timeout touch tr true umount uname wc".split()
-)
+APPLETS = (
+    "sh", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "dmesg", "echo", "env", "false", "find",
+    "free", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mount", "mv", "nice", "ps", "rm", "rmdir",
+    "sed", "sleep", "sort", "stat", "sysctl", "tail", "timeout", "touch", "tr", "true", "umount", "uname",
+    "wc",
+)  # fmt: skip
 # Copied with the libraries that they need, where the host has them.
 PROGRAMS = ("bpftool",)
 
