@@ -114,6 +114,11 @@ FIELDS: dict[str, KernelField] = {
         "oc.order": _field("oom_control", "const int order"),
         "oc.totalpages": _field("oom_control", "unsigned long totalpages"),
         "oc.chosen": _field("oom_control", "struct task_struct *chosen"),
+        "mm_flags.words": _field("mm_flags_t", "unsigned long __mm_flags[1]", group="mm_flags"),
+        "iter.meta": _field("bpf_iter__task", "struct bpf_iter_meta *meta"),
+        "iter.task": _field("bpf_iter__task", "struct task_struct *task"),
+        "iter_meta.seq": _field("bpf_iter_meta", "struct seq_file *seq"),
+        "iter_meta.seq_num": _field("bpf_iter_meta", "__u64 seq_num"),
         # The id depends on the configuration (2 and 4 were both seen), hence always an enum relocation.
         "memory_cgrp_id": KernelField("cgroup_subsys_id", "memory_cgrp_id", "memory_cgrp_id", kind="enum"),
         "MEMCG_OOM_KILL": KernelField("memcg_memory_event", "MEMCG_OOM_KILL", "MEMCG_OOM_KILL", kind="enum"),
@@ -130,6 +135,7 @@ GUARD_FIELDS = (
     "signal.oom_mm",
     "mm.flags",
     "mm.flags.bitmap",
+    "mm_flags.words",
     "task.vfork_done",
     "task.real_parent",
 )

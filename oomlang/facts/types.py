@@ -24,7 +24,15 @@ class Type(Enum):
     @property
     def phrase(self) -> str:
         """The type in the words of a message."""
-        return {Type.INT: "a plain number", Type.BOOL: "a condition", Type.PATH: "a cgroup path"}.get(self, self.value)
+        return {
+            Type.BYTES: "bytes",
+            Type.INT: "a plain number",
+            Type.RATIO: "a ratio",
+            Type.DURATION: "a duration",
+            Type.BOOL: "a condition",
+            Type.TEXT: "a text",
+            Type.PATH: "a cgroup path",
+        }[self]
 
 
 RATIO_ONE = 10_000

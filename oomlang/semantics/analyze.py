@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
-from oomlang.facts import FACTS, Interval, Type, spell
+from oomlang.facts import FACTS, Fact, Interval, Type, spell
+from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_INPUTS, MAX_LETS, MAX_RULES, POLICY_NAME_BYTES
 from oomlang.semantics import model
 from oomlang.semantics.expressions import Expressions
-from oomlang.semantics.operators import example
+from oomlang.semantics.mends import example, with_unit
 from oomlang.semantics.reads import candidate_read, contains_depth, needs_memcg, task_fact
 from oomlang.semantics.scope import FUNCTIONS, INPUT_TYPES, WORDS, Names
 from oomlang.semantics.tests import Tests
@@ -100,9 +101,9 @@ class _Analysis:
             problem, help = "a policy's name cannot be empty", 'policy "batch_first"'
         elif len(value) > POLICY_NAME_BYTES:
             problem = f"this name has {len(value)} bytes; the kernel's log has room for {POLICY_NAME_BYTES}"
-            help = f'shorten it: "{value[:POLICY_NAME_BYTES].decode("utf-8", "ignore")}"'
-        elif not all(0x21 <= b <= 0x7E and b not in b'"\\=,' for b in value):
-            # dump_header() prints it as policy_name=%s between commas: it must not look like another field.
+            short = bytes(b for b in value.replace(b" ", b"_") if _fit_for_a_log(b))[:POLICY_NAME_BYTES]
+            help = f'shorten it: "{short.rstrip(b"_").decode()}"' if short else ""
+        elif not all(map(_fit_for_a_log, value)):
             problem = "this name holds bytes that a kernel log line should not carry"
             help = (
                 "use letters, digits and ASCII punctuation other than space, comma, =, quotes and backslash"
@@ -141,7 +142,7 @@ class _Analysis:
                 Code.TOO_MANY,
                 statements[most].span,
                 f"this policy has {len(statements)} {what}; the limit is {most}",
-                help=f"this is the first of them over the limit of {most} {what}",
+                label="the first one too many",
             )
 
     def _duplicate(self, what: str, span: Span, first: Span) -> None:
@@ -191,24 +192,19 @@ class _Analysis:
             self._diagnostics.error(
                 Code.NOT_A_LITERAL,
                 literal.span,
-                "the default of an input is a literal",
-                help="write a number",
+                "the default of an input has to be a literal",
+                help=f"such as {example(type)}",
             )
             return None
         given = literal.type if isinstance(literal, tree.Number) else Type.BOOL
         if given is not type:
-            mend = (
-                f"give the number a unit: {literal.value}MiB"
-                if given is Type.INT and type is Type.BYTES
-                else ""
-            )
             self._diagnostics.error(
                 Code.INPUT_DEFAULT,
                 literal.span,
                 f"the default of this input is {given.phrase}, and its type is `{type.value}`",
                 label=given.value,
                 labels=(Label(span=statement.type.span, text=type.value),),
-                help=mend,
+                help=with_unit(int(literal.value), given, type),
             )
             return None
         value, interval = int(literal.value), _INPUT_RANGES[type]
@@ -260,13 +256,18 @@ class _Analysis:
         condition = self._expressions.condition(statement.condition)
         if condition is None:
             return None
-        read = candidate_read(condition)
-        if read is not None:
-            whose = "a cgroup" if isinstance(read, model.Input) or task_fact(condition) is None else "a task"
+        found = candidate_read(condition)
+        if found is not None:
+            read, part = found
+            whose = "a task" if isinstance(read, Fact) and read.scope is Scope.TASK else "a cgroup"
+            where = statement.condition.span
+            # In a let that the condition uses it stands somewhere else.
+            inside = where.start <= part.span.start and part.span.end <= where.end
             self._diagnostics.error(
                 Code.EVENT_RULE_FACT,
-                statement.condition.span,
+                part.span if inside else where,
                 f"`{action.value}` is about a whole event, and `{read.name}` belongs to {whose}",
+                labels=() if inside else (Label(span=part.span, text="read here"),),
                 help="use oom.* facts and knobs; for single tasks write `never kill when …`",
             )
             return None
@@ -274,14 +275,11 @@ class _Analysis:
 
     def _kill_by(self, statement: tree.KillBy) -> model.KillBy | None:
         word = "highest" if statement.highest else "lowest"
-        text = self._policy.source.slice(statement.value.span)
-        value = self._expressions.number(
+        value = self._expressions.rank(
             statement.value,
-            Code.NOT_RANKABLE,
             f"`kill {word}` ranks by a number",
-            f"for a condition write `kill first when {text}`"
-            if len(text) < 60
-            else "for a condition: `kill first when`",
+            # Of a condition, true counts as the higher.
+            "kill first when" if statement.highest else "kill last when",
         )
         when = self._expressions.condition(statement.when) if statement.when is not None else None
         step = self._step(statement.step, value)
@@ -347,3 +345,11 @@ class _Analysis:
         if problem:
             self._diagnostics.error(Code.DEPTH_MISUSE, statement.value.span, problem, help=help)
         return not problem
+
+
+def _fit_for_a_log(byte: int) -> bool:
+    """Whether a policy's name can hold a byte.
+
+    The kernel's dump_header() prints the name as policy_name=%s between commas: it must not look like another field.
+    """
+    return 0x21 <= byte <= 0x7E and byte not in b'"\\=,'

@@ -13,7 +13,7 @@ from oomlang.facts import FACTS, Fact, Interval, Type, spell
 from oomlang.facts.patterns import ANY, STAR, BadPath, Glob, exactly, glob, path_pattern
 from oomlang.facts.table import TEXT_BYTES
 from oomlang.facts.types import MAX_DEPTH, MAX_LIST, MAX_NESTING
-from oomlang.semantics import model, operators
+from oomlang.semantics import mends, model, operators
 from oomlang.semantics.model import Operation
 from oomlang.semantics.reads import contains_depth, needs_memcg
 from oomlang.semantics.scope import FUNCTIONS, Names
@@ -51,7 +51,7 @@ class Expressions:
             return typed
         mend = ""
         if typed.type.is_number:
-            mend = f"compare it with something: `{self._text(node)} > {operators.example(typed.type)}`"
+            mend = f"compare it with something: `{self._text(node)} > {mends.example(typed.type)}`"
         elif isinstance(typed, model.FactRef):
             mend = f'write `{typed.fact.name} {"under" if typed.type is Type.PATH else "=="} "…"`'
         self._diagnostics.error(
@@ -63,12 +63,20 @@ class Expressions:
         )
         return None
 
-    def number(self, node: tree.Expression, code: Code, need: str, mend: str) -> model.Expression | None:
-        """An expression that must be a number of any unit."""
+    def rank(self, node: tree.Expression, need: str, flag: str) -> model.Expression | None:
+        """An expression that must be a number of any unit; flag: the rule that says the same of a condition."""
         typed = self._whole(node)
         if typed is None or typed.type.is_number:
             return typed
-        self._diagnostics.error(code, node.span, need, label=typed.type.value, help=mend)
+        text = self._text(node)
+        condition = {Type.BOOL: text, Type.PATH: f'{text} under "/…"'}.get(typed.type, f'{text} == "…"')
+        self._diagnostics.error(
+            Code.NOT_RANKABLE,
+            node.span,
+            need,
+            label=typed.type.value,
+            help=f"for a condition write `{flag} {condition}`",
+        )
         return None
 
     def let(self, name: str) -> model.Let | None:
@@ -185,7 +193,7 @@ class Expressions:
             case _:
                 assert_never(node)
 
-    def _text(self, node: tree.Node) -> str:
+    def _text(self, node: tree.Node | model.Typed) -> str:
         text = self._diagnostics.source.slice(node.span)
         return text if len(text) <= 40 and "\n" not in text else "…"
 
@@ -300,7 +308,9 @@ class Expressions:
                     Label(span=left.span, text=left.type.value),
                     Label(span=right.span, text=right.type.value),
                 ),
-                help=operators.mend(node.operator, left.type, right.type),
+                help=mends.arithmetic(
+                    node.operator, left, right, self._text(left if left.type is Type.INT else right)
+                ),
             )
             return None
         operation, type = resolved
@@ -345,10 +355,6 @@ class Expressions:
     def _unit_mismatch(
         self, span: Span, message: str, left: model.Expression, right: model.Expression
     ) -> None:
-        mend = ""
-        for literal, other in ((right, left), (left, right)):
-            if literal.type is Type.INT and isinstance(literal, model.Constant):
-                mend = _with_unit(literal.value, other.type)
         self._diagnostics.error(
             Code.UNIT_MISMATCH,
             span,
@@ -357,8 +363,7 @@ class Expressions:
                 Label(span=left.span, text=left.type.value),
                 Label(span=right.span, text=right.type.value),
             ),
-            help=mend
-            or f"make one side {right.type.phrase if right.type is not Type.INT else left.type.phrase}",
+            help=mends.one_unit(left, self._text(left), right, self._text(right)),
         )
 
     # Comparisons
@@ -368,6 +373,9 @@ class Expressions:
         if texts:
             subject = node.right if texts[0] is node.left else node.left
             return self._compare_text(node, subject, texts)
+        for word, subject in ((node.right, node.left), (node.left, node.right)):
+            if self._without_quotes(word, subject):
+                return None
         operands = self._operands(node.left, node.right)
         if operands is None:
             return None
@@ -377,12 +385,14 @@ class Expressions:
                 self._path_misuse(operand)
                 return None
             if operand.type is Type.TEXT:
+                other = right if operand is left else left
+                text = self._text(other) if isinstance(other, model.Constant) else "…"
                 self._diagnostics.error(
                     Code.WRONG_OPERAND,
-                    node.span,
-                    "a text fact can only be compared with a text literal",
-                    label="text",
-                    help='write it in quotes: "…"',
+                    other.span,
+                    f"`{self._text(operand)}` can only be compared with a text in quotes",
+                    label=other.type.value,
+                    help=f'{self._text(operand)} {node.operator} "{text}"',
                 )
                 return None
         if left.type is not right.type:
@@ -403,6 +413,22 @@ class Expressions:
             span=node.span, type=Type.BOOL, interval=_BOOL, operator=node.operator, left=left, right=right
         )
 
+    def _without_quotes(self, word: tree.Expression, subject: tree.Expression) -> bool:
+        """Whether a text fact meets an unknown name, which is then a text that lacks its quotes; says so."""
+        if not (
+            isinstance(word, tree.Name) and isinstance(subject, tree.Name) and subject.name in TEXT_BYTES
+        ):
+            return False
+        if self._names.knows(word.name):
+            return False
+        self._diagnostics.error(
+            Code.UNKNOWN_NAME,
+            word.span,
+            f"unknown name `{word.name}`",
+            help=f'a text stands in quotes: "{word.name}"',
+        )
+        return True
+
     def _undecided(self, node: tree.Compare, left: model.Expression, right: model.Expression) -> bool:
         """Whether the intervals leave both answers possible; a diagnostic where they do not."""
         answer = decided(node.operator, left.interval, right.interval)
@@ -414,15 +440,14 @@ class Expressions:
         lies = f"`{self._text(subject)}` lies in {_range(subject)}"
         verdict = "always true" if answer else "never true"
         code = Code.ALWAYS_TRUE if answer else Code.ALWAYS_FALSE
-        if isinstance(other, model.Constant) and other.value not in subject.interval:
+        literal = isinstance(other, model.Constant) and not isinstance(subject, model.Constant)
+        if literal and other.interval.low not in subject.interval:
             self._diagnostics.error(
                 Code.OUT_OF_RANGE,
                 other.span,
-                f"{spell(other.value, other.type)} is outside the range of `{self._text(subject)}`, "
+                f"{spell(other.interval.low, other.type)} is outside the range of `{self._text(subject)}`, "
                 f"so this is {verdict}",
                 label=f"not in {_range(subject)}",
-                labels=() if subject.span == node.span else (Label(span=subject.span, text=_range(subject)),),
-                help=lies,
             )
             return False
         if isinstance(subject, model.Constant):
@@ -489,7 +514,9 @@ class Expressions:
             node.span,
             f"cannot compare {typed.type.phrase} with a text",
             labels=(Label(span=typed.span, text=typed.type.value),),
-            help="the text facts are " + ", ".join(f"`{n}`" for n in TEXT_BYTES),
+            help=f"a number stands without quotes: {mends.example(typed.type)}"
+            if typed.type.is_number
+            else "the text facts are " + ", ".join(f"`{n}`" for n in TEXT_BYTES),
         )
         return None
 
@@ -509,21 +536,28 @@ class Expressions:
         if shortest <= limit:
             return True
         cut = node.value[:limit].decode("utf-8", "ignore")
+        mend = ""
+        if len(node.value) > shortest:
+            mend = "`*` can stand for nothing: what else is in the pattern has to fit"
+        elif fact == "comm" and cut.isprintable():
+            mend = f'the kernel cuts the name to {limit} bytes: "{cut}"'
         self._diagnostics.error(
             Code.TEXT_TOO_LONG,
             node.span,
             f"`{fact}` has at most {limit} bytes, and this text has {shortest}: it can never match",
-            help=f'the kernel cuts the name to {limit} bytes: "{cut}"'
-            if fact == "comm" and cut.isprintable()
-            else "",
+            help=mend,
         )
         return False
 
     def _pattern(self, node: tree.Expression, fact: Fact) -> Glob | None:
         """A text literal as the pattern of `like` or `in`."""
         if not isinstance(node, tree.Text):
+            word = node.name if isinstance(node, tree.Name) and not self._names.knows(node.name) else "name"
             self._diagnostics.error(
-                Code.NOT_A_LITERAL, node.span, "a text in quotes is needed here", help='"name" or "pattern*"'
+                Code.NOT_A_LITERAL,
+                node.span,
+                "a text in quotes is needed here",
+                help=f'"{word}" or "pattern*"',
             )
             return None
         pattern = glob(node.value)
@@ -559,7 +593,8 @@ class Expressions:
                 Code.TOO_MANY, node.span, f"this list has {len(node.items)} elements; the limit is {MAX_LIST}"
             )
             return None
-        if any(isinstance(item, tree.Text) for item in node.items):
+        of_text = isinstance(node.subject, tree.Name) and node.subject.name in TEXT_BYTES
+        if of_text or any(isinstance(item, tree.Text) for item in node.items):
             fact = self._text_fact(node.subject, node)
             if fact is None:
                 return None
@@ -609,7 +644,12 @@ class Expressions:
     def _list_item(self, subject: model.Expression, item: model.Expression) -> bool:
         """Whether an element of `in (…)` is a literal of the subject's unit inside its range."""
         if not isinstance(item, model.Constant):
-            self._diagnostics.error(Code.NOT_A_LITERAL, item.span, "a list holds literals only")
+            self._diagnostics.error(
+                Code.NOT_A_LITERAL,
+                item.span,
+                "a list holds literals only",
+                help=f"write `or {self._text(subject)} == {self._text(item)}` behind the list",
+            )
         elif item.type is not subject.type:
             message = f"cannot compare {subject.type.phrase} with {item.type.phrase}"
             self._unit_mismatch(item.span, message, subject, item)
@@ -709,10 +749,6 @@ class Expressions:
                 )
                 return None
         if then.type is not otherwise.type:
-            mend = ""
-            for literal, other in ((otherwise, then), (then, otherwise)):
-                if literal.type is Type.INT and isinstance(literal, model.Constant):
-                    mend = _with_unit(literal.value, other.type)
             self._diagnostics.error(
                 Code.BRANCH_MISMATCH,
                 node.span,
@@ -721,7 +757,7 @@ class Expressions:
                     Label(span=then.span, text=then.type.value),
                     Label(span=otherwise.span, text=otherwise.type.value),
                 ),
-                help=mend,
+                help=mends.one_unit(then, self._text(then), otherwise, self._text(otherwise)),
             )
             return None
         return model.Select(
@@ -762,14 +798,3 @@ def _range(node: model.Expression) -> str:
     """An expression's interval for a message: `0B…1024TiB`."""
     low, high = (spell(v, node.type) for v in (node.interval.low, node.interval.high))
     return low if low == high else f"{low}…{high}"
-
-
-def _with_unit(value: int, type: Type) -> str:
-    """How to write a plain number as a value of another type."""
-    if type is Type.BYTES:
-        return f"give the number a unit: {value}KiB, {value}MiB or {value}B"
-    if type is Type.RATIO:
-        return f"write a ratio in per cent: {value}%"
-    if type is Type.DURATION:
-        return f"give the number a unit: {value}s, {value}m or {value}ms"
-    return ""

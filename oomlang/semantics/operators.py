@@ -60,22 +60,3 @@ def apply(operation: Operation, a: Interval, b: Interval) -> Interval:
             return a.minimum(b)
         case Operation.MAXIMUM:
             return a.maximum(b)
-
-
-def mend(operator: str, left: Type, right: Type) -> str:
-    """How to mend an operation whose units do not fit."""
-    if operator in "+-":
-        if Type.INT in (left, right):
-            other = left if right is Type.INT else right
-            return f"give the number a unit: {example(other)}"
-        return f"both sides of `{operator}` need the same unit"
-    if operator == "*":
-        return "a size or duration can be multiplied with a plain number or with a ratio (90%)"
-    if left is Type.INT:
-        return "a plain number can only be divided by a plain number"
-    return "divide by a plain number, or by a value of the same unit, which makes a ratio"
-
-
-def example(type: Type) -> str:
-    """A literal of a type, for messages."""
-    return {Type.BYTES: "64MiB", Type.RATIO: "90%", Type.DURATION: "30s"}.get(type, "10")

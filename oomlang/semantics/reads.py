@@ -25,11 +25,19 @@ def walk(node: model.Expression, seen: set[str] | None = None) -> Iterator[model
 def reads(node: model.Expression) -> Iterator[Fact | model.Input]:
     """Every fact and input that an expression reads."""
     for part in walk(node):
-        match part:
-            case model.FactRef(fact=fact) | model.Match(fact=fact) | model.Under(fact=fact):
-                yield fact
-            case model.InputRef(input=declared):
-                yield declared
+        if (read := _read(part)) is not None:
+            yield read
+
+
+def _read(node: model.Expression) -> Fact | model.Input | None:
+    """What a node itself reads, its operands left aside."""
+    match node:
+        case model.FactRef(fact=fact) | model.Match(fact=fact) | model.Under(fact=fact):
+            return fact
+        case model.InputRef(input=declared):
+            return declared
+        case _:
+            return None
 
 
 def _of_memcg(read: Fact | model.Input) -> bool:
@@ -50,9 +58,13 @@ def task_fact(node: model.Expression) -> Fact | None:
     return next((r for r in reads(node) if isinstance(r, Fact) and _of_task(r)), None)
 
 
-def candidate_read(node: model.Expression) -> Fact | model.Input | None:
-    """Something that can differ between two candidates of one event, if the expression reads it."""
-    return next((r for r in reads(node) if _of_memcg(r) or _of_task(r)), None)
+def candidate_read(node: model.Expression) -> tuple[Fact | model.Input, model.Expression] | None:
+    """Something that can differ between two candidates of one event, and the part of the expression that reads it."""
+    for part in walk(node):
+        read = _read(part)
+        if read is not None and (_of_memcg(read) or _of_task(read)):
+            return read, part
+    return None
 
 
 def contains_depth(node: model.Expression) -> bool:

@@ -35,13 +35,16 @@ class Names:
         """All names that an expression could have meant."""
         return [*FACTS, *self.inputs, *self.lets]
 
+    def knows(self, name: str) -> bool:
+        """Whether a name is a fact or declared, rightly or not."""
+        return name in FACTS or name in self.inputs or name in self.lets or name in self.broken
+
     def suggestion(self, name: str) -> str:
         """How to mend an unknown name."""
         if name in _FOREIGN:
             return f"write `{_FOREIGN[name]}`"
         if name in FUNCTIONS:
             return f"`{name}` is a function: {name}(…)"
-        # `memcg.rss` → a fact of the same family is likelier than one that is spelled alike.
         return did_you_mean(name, self.known()) or "`oomlang facts` lists what a policy can ask"
 
 
@@ -55,6 +58,11 @@ _FOREIGN = {
     "memory.min": "memcg.min",
     "memory.high": "memcg.high",
     "memcg.swap.current": "memcg.swap",
+    "memcg.rss": "memcg.usage",
+    "memcg.memory": "memcg.usage",
+    "memory": "rss",
+    "vsize": "vm",
+    "uptime": "age",
     "cgroup": "memcg",
     "cgroup.id": "memcg.id",
     "memcg.path": "memcg under …",

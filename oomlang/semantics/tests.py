@@ -8,6 +8,7 @@ from oomlang.facts.patterns import BadPath, path_pattern
 from oomlang.facts.table import Scope
 from oomlang.facts.types import COMM_BYTES
 from oomlang.semantics import model
+from oomlang.semantics.mends import with_unit
 from oomlang.semantics.scope import Names
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean
@@ -25,6 +26,12 @@ MEMCG_FACTS = {
     if f.scope is Scope.MEMCG and f.name not in ("memcg", "memcg.name", "memcg.depth")
 }
 _ROOT: tuple[bytes, ...] = ()
+# What people write into the wrong braces, or know by the name that it has in cgroupfs.
+_ELSEWHERE = {
+    "cgroup": {name: f"`{name}` belongs to a task" for name in TASK_FACTS if name not in MEMCG_FACTS}
+    | {"max": "write `limit`", "current": "write `usage`"},
+    "task": {name: f"`{name}` belongs to a cgroup" for name in MEMCG_FACTS if name not in TASK_FACTS},
+}
 
 
 class Tests:
@@ -131,25 +138,22 @@ class _Test:
         """A literal of a given type and range, in base units."""
         if isinstance(node, tree.Unreadable):
             return None
-        given = (
-            node.type
-            if isinstance(node, tree.Number)
-            else Type.BOOL
-            if isinstance(node, tree.Truth)
-            else None
-        )
-        if not isinstance(node, tree.Number | tree.Truth):
-            self._diagnostics.error(Code.NOT_A_LITERAL, node.span, f"the value of `{what}` is a literal")
+        if not isinstance(node, tree.Number | tree.Truth | tree.Text):
+            self._diagnostics.error(
+                Code.NOT_A_LITERAL, node.span, f"the value of `{what}` has to be a literal"
+            )
             return None
-        value = int(node.value)
-        if given is not type and given is not None:
-            help = f"give the number a unit: {value}MiB" if type is Type.BYTES and given is Type.INT else ""
+        given = node.type if isinstance(node, tree.Number) else Type.BOOL
+        if isinstance(node, tree.Text):
+            given = Type.TEXT
+        value = 0 if isinstance(node, tree.Text) else int(node.value)
+        if given is not type:
             self._diagnostics.error(
                 Code.TEST_VALUE,
                 node.span,
                 f"`{what}` is {type.phrase}, and this is {given.phrase}",
                 label=given.value,
-                help=help,
+                help=with_unit(value, given, type),
             )
             return None
         if range is not None and value not in range:
@@ -166,6 +170,8 @@ class _Test:
                 return
             knobs = [n for n, i in self._names.inputs.items() if not i.per_memcg]
             help = did_you_mean(name, knobs)
+            if not help and knobs:
+                help = "the inputs are " + ", ".join(f"`{k}`" for k in knobs)
             message = f"no input is called `{name}`"
             if declared is not None:
                 message = f"`{name}` has a value for each cgroup"
@@ -209,7 +215,10 @@ class _Test:
             return
         if path in self._memcgs:
             first = self._memcgs[path].span
-            _twice(self._diagnostics, f"the cgroup {self._text(statement.path)}", statement.path.span, first)
+            what = f"the cgroup {self._text(statement.path)}"
+            _twice(
+                self._diagnostics, what, statement.path.span, first, "put all that is known of it into one"
+            )
             return
         facts: dict[str, int] = {}
         inputs: dict[str, int] = {}
@@ -223,6 +232,13 @@ class _Test:
             elif name in per_memcg:
                 declared = per_memcg[name]
                 self._entry(entry, name, declared.type, declared.interval, inputs)
+            elif name in self._names.inputs:
+                self._diagnostics.error(
+                    Code.TEST_FACT,
+                    entry.name.span,
+                    f"`{name}` has one value for all cgroups",
+                    help=f"write a line: set {name} = {self._text(entry.value)}",
+                )
             elif name not in self._names.broken:
                 self._unknown_entry(entry, "cgroup", [*MEMCG_FACTS, *per_memcg])
         if path == _ROOT and facts:
@@ -245,7 +261,7 @@ class _Test:
 
     def _unknown_entry(self, entry: tree.Entry, whose: str, known: list[str]) -> None:
         name = entry.name.name
-        why = {
+        why = _ELSEWHERE[whose].get(name) or {
             "comm": "a task's comm is the name behind `task`",
             "badness": "badness is computed from the other facts",
             "invoker": 'write a line `invoker "task"`',
@@ -362,7 +378,7 @@ class _Test:
         return tuple(found)
 
     def _contradiction(self, span: Span, message: str, *others: Span) -> None:
-        labels = tuple(Label(span=other, text="and this") for other in others)
+        labels = tuple(Label(span=other, text="excludes it") for other in others)
         self._diagnostics.error(
             Code.TEST_CONTRADICTION, span, message, labels=labels, help="remove one, or write two tests"
         )
