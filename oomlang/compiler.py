@@ -1,13 +1,19 @@
 """The pipeline, as a list of passes: this is the public API behind `oomlang.compile` and `oomlang.check`.
 
-text → `syntax.parser` → tree → `semantics.analyze` → typed policy → `lowering` → IR → `ir.reach` → a target.
+text → `syntax.parser` → tree → `semantics.analyze` → typed policy → `lowering` → IR → `ir.reach` → `targets.bpf.emit` →
+C → `targets.bpf.clang` → object → `targets.bpf.elf_checks`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from oomlang import __version__
 from oomlang.diagnostics import Diagnostic, Diagnostics, Source
 from oomlang.ir import nodes as ir
 from oomlang.ir.reach import check_rules
@@ -16,6 +22,12 @@ from oomlang.semantics import model
 from oomlang.semantics.analyze import analyze
 from oomlang.syntax import tree
 from oomlang.syntax.parser import parse
+
+if TYPE_CHECKING:
+    from oomlang.targets.bpf.emit import Program
+
+Target = Literal["evaluate-task", "dry-run"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 @dataclass
@@ -70,6 +82,18 @@ class Compilation:
         assert lowered is not None  # only a failed analysis leaves it out
         return lowered
 
+    def program(self, target: Target) -> Program:
+        """The C of the policy for a target, and its metadata."""
+        from oomlang.targets.bpf.emit import SourceInfo, emit
+
+        source = SourceInfo(
+            # No directories, and none of the bytes that a path can have and a C comment or a terminal should not.
+            name=os.path.basename(self.name) or "<policy>",
+            sha256=hashlib.sha256(self.data).hexdigest(),
+            compiler=__version__,
+        )
+        return emit(self.ir, target, source)
+
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything that there is to say about the policy, sorted by position."""
@@ -80,3 +104,58 @@ def check(data: bytes, name: str = "<policy>") -> tuple[Source, tuple[Diagnostic
     """Check a policy. data: its text in UTF-8. name: what messages call it. Returns its source and diagnostics."""
     compilation = Compilation(data, name)
     return compilation.source, compilation.diagnostics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A compiled policy.
+
+    object: the BPF ELF object, checked. c_source: the C that it was made of. metadata: what stands in its section
+    `.oomlang`. diagnostics: the policy's warnings.
+    """
+
+    target: Target
+    object: bytes
+    c_source: str
+    metadata: Mapping[str, Any]
+    source: Source
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compile(
+    source: bytes | str, *, name: str = "<policy>", target: Target = "evaluate-task", clang: str | None = None
+) -> Artifact:
+    """Compile a policy to a checked BPF object.
+
+    source: the policy's text (UTF-8 where it is bytes). name: what messages and the object call it; only the last
+    component of a path gets into the object. target: the kernel interface to compile for. clang: the compiler to use in
+    place of the first one on the PATH that is new enough.
+
+    Raises `OomlangError` where the policy is wrong, `EnvironmentLacks` where clang or the libbpf headers are missing,
+    `InternalError` where the object fails our own checks, `ValueError` for an unknown target.
+    """
+    from oomlang.targets.bpf.clang import compile_c
+    from oomlang.targets.bpf.elf_checks import check_object
+
+    if target not in TARGETS:
+        raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
+    compilation = Compilation(source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name)
+    program = compilation.program(target)
+    image = compile_c(program.c_source, clang=clang)
+    check_object(image, program.metadata.data)
+    return Artifact(
+        target=target,
+        object=image,
+        c_source=program.c_source,
+        metadata=program.metadata.data,
+        source=compilation.source,
+        diagnostics=compilation.diagnostics,
+    )
+
+
+def emit_c(source: bytes | str, *, name: str = "<policy>", target: Target = "evaluate-task") -> str:
+    """The C of a policy; needs no clang. Raises `OomlangError` where the policy is wrong."""
+    if target not in TARGETS:
+        raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
+    data = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
+    return Compilation(data, name).program(target).c_source
