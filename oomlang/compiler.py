@@ -139,7 +139,9 @@ def compile(
 
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
-    compilation = Compilation(source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name)
+    compilation = Compilation(
+        source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name
+    )
     program = compilation.program(target)
     image = compile_c(program.c_source, clang=clang)
     check_object(image, program.metadata.data)

@@ -28,12 +28,16 @@ class _Lowering:
                 case model.EventRule(action=action, condition=condition):
                     kernel = action is model.Action.KERNEL_DECIDES
                     event_rules.append(
-                        ir.EventRule(origin=origin, kernel_decides=kernel, condition=_expression(condition, None))
+                        ir.EventRule(
+                            origin=origin, kernel_decides=kernel, condition=_expression(condition, None)
+                        )
                     )
                 case model.NeverKill(condition=condition):
                     never.append(ir.Never(origin=origin, condition=_expression(condition, None)))
                 case model.KillFlag(first=first, condition=condition):
-                    keys.append(ir.FlagKey(origin=origin, condition=_expression(condition, None), first=first))
+                    keys.append(
+                        ir.FlagKey(origin=origin, condition=_expression(condition, None), first=first)
+                    )
                 case model.KillBy():
                     keys.append(_key(origin, rule))
         return ir.Policy(
@@ -68,7 +72,9 @@ class _Lowering:
     def _origin(self, number: int, rule: model.Rule) -> ir.Origin:
         source = self._policy.source
         line, column = source.position(rule.span.start)
-        return ir.Origin(number=number, span=rule.span, line=line, column=column, text=source.slice(rule.span))
+        return ir.Origin(
+            number=number, span=rule.span, line=line, column=column, text=source.slice(rule.span)
+        )
 
 
 def _key(origin: ir.Origin, rule: model.KillBy) -> ir.Key:

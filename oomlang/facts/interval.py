@@ -28,7 +28,7 @@ class Interval:
 
     @property
     def fits(self) -> bool:
-        return -INT64_MAX <= self.low and self.high <= INT64_MAX
+        return self.low >= -INT64_MAX and self.high <= INT64_MAX
 
     @property
     def is_point(self) -> bool:

@@ -109,7 +109,9 @@ def path_pattern(text: bytes, *, wildcards: bool = True) -> PathPattern:
         raise BadPath("a cgroup path begins with `/`", f'write "/{shown}"' if text else 'the root is "/"')
     if text.startswith(b"/sys/fs/cgroup"):
         rest = shown.removeprefix("/sys/fs/cgroup") or "/"
-        raise BadPath("a cgroup path begins at the root of the hierarchy, not of the file system", f'write "{rest}"')
+        raise BadPath(
+            "a cgroup path begins at the root of the hierarchy, not of the file system", f'write "{rest}"'
+        )
     if text == b"/":
         return PathPattern(())
     components = text[1:].split(b"/")
@@ -121,7 +123,9 @@ def path_pattern(text: bytes, *, wildcards: bool = True) -> PathPattern:
         if component == b"":
             raise BadPath("a component of this path is empty", "write one `/` between two names")
         if component in (b".", b".."):
-            raise BadPath(f"`{component.decode()}` is not the name of a cgroup", "write the path from the root")
+            raise BadPath(
+                f"`{component.decode()}` is not the name of a cgroup", "write the path from the root"
+            )
         if b"**" in component:
             raise BadPath(
                 "`**` does not span components", "`*` matches inside one component; `under` covers all below"
@@ -131,5 +135,7 @@ def path_pattern(text: bytes, *, wildcards: bool = True) -> PathPattern:
         if not wildcards and (STAR in component or ANY in component):
             raise BadPath("a test's cgroup has a plain path, not a pattern")
         if glob(component).shortest > CGROUP_NAME_BYTES:
-            raise BadPath(f"a component is longer than the {CGROUP_NAME_BYTES} bytes that a cgroup's name can have")
+            raise BadPath(
+                f"a component is longer than the {CGROUP_NAME_BYTES} bytes that a cgroup's name can have"
+            )
     return PathPattern(tuple(glob(c) for c in components))

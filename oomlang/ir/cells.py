@@ -9,16 +9,19 @@ candidate. It gives up (`TooManyCells`) rather than take long.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from oomlang.facts import FACTS, Interval
 from oomlang.facts.patterns import PathPattern
 from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
 
-LIMIT = 512
+_T = TypeVar("_T")
+
+LIMIT = 256
 _FREE_PATTERNS = 5
 _ATOMS = 64
 
@@ -116,20 +119,26 @@ def variable(atom: ir.Expression) -> Variable:
 
 
 class Cells:
-    """The cells of several conditions."""
+    """The cells of several conditions.
+
+    The answers to the first condition's questions change fastest, so that a search for two cells that differ in it, or for
+    one in which it holds, ends soon where there are such.
+    """
 
     def __init__(self, conditions: Iterable[ir.Expression], context: Context) -> None:
         self._context = context
-        self._variables: dict[Variable, list[ir.Expression]] = {}
+        found: dict[Variable, list[ir.Expression]] = {}
         for condition in conditions:
             for atom in atoms(condition, context):
-                self._variables.setdefault(variable(atom), []).append(atom)
-        self._answers = {v: list(self._possible(v, found)) for v, found in self._variables.items()}
+                found.setdefault(variable(atom), []).append(atom)
+        self._answers: dict[Variable, list[Answer]] = {}
         count = 1
-        for answers in self._answers.values():
-            count *= len(answers)
+        for name in reversed(found):
+            self._answers[name] = list(self._possible(name, found[name]))
+            count *= len(self._answers[name])
             if count > LIMIT:
                 raise TooManyCells
+        self._event_only = {v for v in self._answers if context.event_only(v)}
 
     def __iter__(self) -> Iterator[Cell]:
         names = list(self._answers)
@@ -138,7 +147,7 @@ class Cells:
 
     def event_part(self, cell: Cell) -> tuple[Answer, ...]:
         """The answers that all candidates of an event share."""
-        return tuple(a for v, a in cell.items() if self._context.event_only(v))
+        return tuple(a for v, a in cell.items() if v in self._event_only)
 
     def holds(self, condition: ir.Expression, cell: Cell) -> bool:
         """Whether a condition holds in a cell."""
@@ -172,12 +181,12 @@ class Cells:
 
 def _answer(atom: ir.Expression, answer: Answer) -> bool:
     match atom, answer:
-        case ir.Compare(operator, _, ir.Number(value)), int(number):
-            return compare(operator, number, value)
-        case ir.Compare(operator, ir.Number(value), _), int(number):
-            return compare(operator, value, number)
-        case ir.Compare(operator, _, _), int(sign):
-            return compare(operator, sign, 0)
+        case ir.Compare(sign, _, ir.Number(value)), int(number):
+            return compare(sign, number, value)
+        case ir.Compare(sign, ir.Number(value), _), int(number):
+            return compare(sign, value, number)
+        case ir.Compare(sign, _, _), int(order):
+            return compare(sign, order, 0)
         case ir.OneOf(_, values), int(number):
             return number in values
         case ir.Match(_, _, patterns), (bytes(text), _):
@@ -190,9 +199,19 @@ def _answer(atom: ir.Expression, answer: Answer) -> bool:
             return answer != 0
 
 
-def compare(operator: str, a: int, b: int) -> bool:
-    """`a operator b`."""
-    return {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[operator]
+def compare(sign: str, a: int, b: int) -> bool:
+    """`a sign b`."""
+    return _OPERATORS[sign](a, b)
+
+
+_OPERATORS: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 def _regions(found: list[ir.Expression], interval: Interval | None) -> Iterator[int]:
@@ -229,18 +248,19 @@ def _texts(found: list[ir.Match]) -> Iterator[Answer]:
 
 def _paths(patterns: list[PathPattern]) -> Iterator[Answer]:
     unique = sorted(set(patterns), key=lambda p: p.text)
-    if len(unique) > 2 * _FREE_PATTERNS:
+    if len(unique) > _FREE_PATTERNS:
         raise TooManyCells
+    # Which patterns must, and which cannot, hold together with each: worked out once, not for every subset.
+    follows = [{b for b in unique if b != a and _implies(a, b)} for a in unique]
+    excluded = [{b for b in unique if b != a and _exclude(a, b)} for a in unique]
+    relations = dict(zip(unique, zip(follows, excluded, strict=True), strict=True))
     for matched in _subsets(unique):
-        inside = set(matched)
-        if any(_implies(a, b) and b not in inside for a in inside for b in unique):
-            continue
-        if any(_exclude(a, b) for a, b in itertools.combinations(matched, 2)):
-            continue
-        yield (None, frozenset(inside))
+        inside = frozenset(matched)
+        if all(inside >= relations[p][0] and not inside & relations[p][1] for p in matched):
+            yield (None, inside)
 
 
-def _subsets(items: list[object] | list[PathPattern]) -> Iterator[tuple[object, ...]]:  # type: ignore[type-arg]
+def _subsets(items: list[_T]) -> Iterator[tuple[_T, ...]]:
     for size in range(len(items) + 1):
         yield from itertools.combinations(items, size)
 
@@ -258,6 +278,7 @@ def _implies(a: PathPattern, b: PathPattern) -> bool:
 def _exclude(a: PathPattern, b: PathPattern) -> bool:
     """Whether nothing can be under both."""
     return any(
-        (p.literal is not None and not q.matches(p.literal)) or (q.literal is not None and not p.matches(q.literal))
+        (p.literal is not None and not q.matches(p.literal))
+        or (q.literal is not None and not p.matches(q.literal))
         for p, q in zip(a.components, b.components, strict=False)
     )

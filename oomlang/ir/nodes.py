@@ -97,7 +97,8 @@ class Operation(Enum):
 @dataclass(frozen=True, slots=True)
 class Binary:
     """`left` and `right` are the intervals' proofs too: `left_range`, `right_range` let a target leave out what cannot
-    happen (a negative dividend, a divisor of 0)."""
+    happen (a negative dividend, a divisor of 0).
+    """
 
     operation: Operation
     left: Expression

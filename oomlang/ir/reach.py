@@ -19,9 +19,7 @@ from oomlang.ir.cells import Cells, Context, TooManyCells, Variable, atoms, vari
 _NEIGHBOURS = 6
 """Earlier rules on the same facts that a rule is held against."""
 
-_GLOBAL = (
-    "in a global OOM event the kernel panics when there is nothing to kill; in a memory cgroup the allocation fails"
-)
+_GLOBAL = "in a global OOM event the kernel panics when there is nothing to kill; in a memory cgroup the allocation fails"
 
 
 def check_rules(policy: ir.Policy, diagnostics: Diagnostics) -> None:
@@ -114,17 +112,24 @@ class _Reach:
         if len(answers) > 1:
             return False
         if True in answers and isinstance(rule, ir.Never):
-            self._covers_all(rule.origin, "this condition holds for every task, so nothing could ever be killed")
+            self._covers_all(
+                rule.origin, "this condition holds for every task, so nothing could ever be killed"
+            )
         elif True in answers:
             self._diagnostics.error(
                 Code.ALWAYS_TRUE,
                 rule.origin.span,
                 "the condition of this rule is always true",
-                help="remove the condition, or the rule" if isinstance(rule, ir.ValueKey) else "remove the rule",
+                help="remove the condition, or the rule"
+                if isinstance(rule, ir.ValueKey)
+                else "remove the rule",
             )
         else:
             self._diagnostics.error(
-                Code.ALWAYS_FALSE, rule.origin.span, "the condition of this rule is never true", help="mend or remove it"
+                Code.ALWAYS_FALSE,
+                rule.origin.span,
+                "the condition of this rule is never true",
+                help="mend or remove it",
             )
         return True
 
@@ -194,7 +199,12 @@ class _Reach:
                 self._covers_all(last, f"{together} every task, so nothing could ever be killed")
             else:
                 culprit = next(
-                    (o for c, o in members if all(self._context.event_only(v) for v in self._never.variables(c))), last
+                    (
+                        o
+                        for c, o in members
+                        if all(self._context.event_only(v) for v in self._never.variables(c))
+                    ),
+                    last,
                 )
                 self._covers_all(
                     culprit,
@@ -203,7 +213,9 @@ class _Reach:
                 )
 
     def _covers_all(self, origin: ir.Origin, message: str, help: str = "") -> None:
-        self._diagnostics.error(Code.COVERS_ALL, origin.span, f"{message}; {_GLOBAL}", help=help or "narrow it")
+        self._diagnostics.error(
+            Code.COVERS_ALL, origin.span, f"{message}; {_GLOBAL}", help=help or "narrow it"
+        )
 
     # Keys
 
@@ -211,7 +223,9 @@ class _Reach:
         verdict = self._redundant(key)
         if verdict:
             message, labels = verdict
-            self._diagnostics.error(Code.NEVER_DECIDES, key.origin.span, message, labels=labels, help="remove it")
+            self._diagnostics.error(
+                Code.NEVER_DECIDES, key.origin.span, message, labels=labels, help="remove it"
+            )
         match key:
             case ir.FlagKey(condition=condition, origin=origin):
                 self._conditions.add(condition, origin)
@@ -265,15 +279,15 @@ class _Reach:
             cells = Cells([condition, *never, *earlier], self._context)
         except TooManyCells:
             return None
-        groups: dict[tuple[object, ...], set[bool]] = {}
+        groups: dict[tuple[object, ...], bool] = {}
         for cell in cells:
             if any(cells.holds(n, cell) for n in never):
                 continue
             level = (cells.event_part(cell), *(cells.holds(e, cell) for e in earlier))
-            groups.setdefault(level, set()).add(cells.holds(condition, cell))
-        if any(len(answers) > 1 for answers in groups.values()):
-            return None
-        answers = set().union(*groups.values())
+            holds = cells.holds(condition, cell)
+            if groups.setdefault(level, holds) != holds:
+                return None
+        answers = set(groups.values())
         labels = self._blame(condition, self._conditions) or self._blame(condition, self._never)
         if never and answers == {False}:
             return f"`never kill` already covers every task for which {what} holds", labels
@@ -285,7 +299,9 @@ class _Reach:
         """Whether `never kill` leaves no candidate for which a `when` holds."""
         never = self._never.near(condition)
         if never and self._implied(condition, never):
-            return "`never kill` already covers every task for which this holds", self._blame(condition, self._never)
+            return "`never kill` already covers every task for which this holds", self._blame(
+                condition, self._never
+            )
         return None
 
     # Proofs

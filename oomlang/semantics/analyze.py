@@ -133,6 +133,8 @@ class _Analysis:
                         self._names.inputs[name] = declared
                     else:
                         self._names.broken.add(name)
+                case _:
+                    pass
         self._limit(MAX_INPUTS, "inputs", [s for s in statements if isinstance(s, tree.Input)])
         self._limit(MAX_LETS, "lets", [s for s in statements if isinstance(s, tree.Let)])
 
@@ -241,12 +243,14 @@ class _Analysis:
                 return self._event_rule(statement, model.Action.KILL_NOTHING)
             case tree.NeverKill():
                 condition = self._expressions.condition(statement.condition)
-                return condition and model.NeverKill(span=statement.span, condition=condition)
+                if condition is None:
+                    return None
+                return model.NeverKill(span=statement.span, condition=condition)
             case tree.KillFlag():
                 condition = self._expressions.condition(statement.condition)
-                return condition and model.KillFlag(
-                    span=statement.span, first=statement.first, condition=condition
-                )
+                if condition is None:
+                    return None
+                return model.KillFlag(span=statement.span, first=statement.first, condition=condition)
             case tree.KillBy():
                 return self._kill_by(statement)
 

@@ -6,6 +6,7 @@ is None makes its whole expression None in silence, so that one mistake gives on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
@@ -612,7 +613,7 @@ class Expressions:
             )
         return self._in_numbers(node)
 
-    def _repeated(self, items: tuple[tree.Expression, ...], values: list[int] | list[Glob]) -> None:
+    def _repeated(self, items: tuple[tree.Expression, ...], values: Sequence[int | Glob]) -> None:
         first: dict[int | Glob, tree.Expression] = {}
         for item, value in zip(items, values, strict=True):
             if value in first:

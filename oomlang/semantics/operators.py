@@ -6,21 +6,21 @@ from oomlang.facts import Interval, Type
 from oomlang.facts.types import RATIO_ONE
 from oomlang.semantics.model import Operation
 
-B, I, R, D = Type.BYTES, Type.INT, Type.RATIO, Type.DURATION
+_B, _I, _R, _D = Type.BYTES, Type.INT, Type.RATIO, Type.DURATION
 
 # operator → (left type, right type) → (operation, result type)
 _TABLE: dict[str, dict[tuple[Type, Type], tuple[Operation, Type]]] = {
-    "+": {(t, t): (Operation.ADD, t) for t in (B, I, R, D)},
-    "-": {(t, t): (Operation.SUBTRACT, t) for t in (B, I, R, D)},
+    "+": {(t, t): (Operation.ADD, t) for t in (_B, _I, _R, _D)},
+    "-": {(t, t): (Operation.SUBTRACT, t) for t in (_B, _I, _R, _D)},
     "*": {
-        **{(t, I): (Operation.MULTIPLY, t) for t in (B, I, R, D)},
-        **{(I, t): (Operation.MULTIPLY, t) for t in (B, R, D)},
-        **{(t, R): (Operation.SHARE, t) for t in (B, R, D)},
-        **{(R, t): (Operation.SHARE, t) for t in (B, D)},
+        **{(t, _I): (Operation.MULTIPLY, t) for t in (_B, _I, _R, _D)},
+        **{(_I, t): (Operation.MULTIPLY, t) for t in (_B, _R, _D)},
+        **{(t, _R): (Operation.SHARE, t) for t in (_B, _R, _D)},
+        **{(_R, t): (Operation.SHARE, t) for t in (_B, _D)},
     },
     "/": {
-        **{(t, I): (Operation.DIVIDE, t) for t in (B, I, R, D)},
-        **{(t, t): (Operation.RATIO, R) for t in (B, R, D)},
+        **{(t, _I): (Operation.DIVIDE, t) for t in (_B, _I, _R, _D)},
+        **{(t, t): (Operation.RATIO, _R) for t in (_B, _R, _D)},
     },
 }
 

@@ -16,15 +16,45 @@ INPUT_TYPES = {t.value: t for t in (Type.INT, Type.BYTES, Type.RATIO, Type.DURAT
 
 # Words that begin statements or stand inside them: a let or an input of that name would read badly.
 WORDS = frozenset(
-    "oomlang policy input per let kernel decides kill nothing never first last highest lowest each depth test memory "
-    "order scope invoker set memcg task expect victim safe none oom".split()
+    [
+        "oomlang",
+        "policy",
+        "input",
+        "per",
+        "let",
+        "kernel",
+        "decides",
+        "kill",
+        "nothing",
+        "never",
+        "first",
+        "last",
+        "highest",
+        "lowest",
+        "each",
+        "depth",
+        "test",
+        "memory",
+        "order",
+        "scope",
+        "invoker",
+        "set",
+        "memcg",
+        "task",
+        "expect",
+        "victim",
+        "safe",
+        "none",
+        "oom",
+    ]
 )
 
 
 @dataclass(slots=True)
 class Names:
     """What the policy declares. `broken` holds names whose declaration could not be read or typed: their uses say
-    nothing more."""
+    nothing more.
+    """
 
     inputs: dict[str, model.Input] = field(default_factory=dict)
     lets: dict[str, tree.Let] = field(default_factory=dict)

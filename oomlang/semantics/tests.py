@@ -95,6 +95,8 @@ class _Test:
                     self._set(statement, inputs)
                 case tree.TestMemcg():
                     self._memcg(statement)
+                case _:
+                    pass
         # Tasks and scopes may stand before the cgroups that they name.
         for statement in self._test.statements:
             match statement:
@@ -102,6 +104,8 @@ class _Test:
                     self._task(statement)
                 case tree.TestScope(path=path):
                     scope = self._declared(path)
+                case _:
+                    pass
         invoker = next(
             (self._task_id(s.task) for s in self._test.statements if isinstance(s, tree.TestInvoker)), None
         )
@@ -347,6 +351,7 @@ class _Test:
     def _expectations(self) -> tuple[model.Expectation, ...]:
         found: list[model.Expectation] = []
         for statement in self._test.statements:
+            names: tuple[tree.Text, ...] = ()
             match statement:
                 case tree.ExpectVictim(task=task):
                     names, expect = (task,), model.Expect.VICTIM
@@ -355,11 +360,11 @@ class _Test:
                 case tree.ExpectSafe(task=task):
                     names, expect = (task,), model.Expect.SAFE
                 case tree.ExpectNone():
-                    names, expect = (), model.Expect.NONE
+                    expect = model.Expect.NONE
                 case tree.ExpectKernel():
-                    names, expect = (), model.Expect.KERNEL_DECIDES
+                    expect = model.Expect.KERNEL_DECIDES
                 case tree.ExpectNothing():
-                    names, expect = (), model.Expect.KILL_NOTHING
+                    expect = model.Expect.KILL_NOTHING
                 case _:
                     continue
             ids = tuple(self._task_id(n) for n in names)

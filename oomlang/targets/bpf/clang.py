@@ -71,7 +71,9 @@ def _require_version(path: str) -> None:
     match = _VERSION.search(answer.stdout)
     if match is None:
         said = (answer.stdout or answer.stderr).strip().splitlines()[:1]
-        raise EnvironmentLacks(f"`{path}` is not a clang: it says {said[0] if said else 'nothing'!r}", mend=_INSTALL)
+        raise EnvironmentLacks(
+            f"`{path}` is not a clang: it says {said[0] if said else 'nothing'!r}", mend=_INSTALL
+        )
     if int(match[1]) < MINIMUM_VERSION:
         raise EnvironmentLacks(
             f"`{path}` is clang {match[1]}", mend=f"clang {MINIMUM_VERSION} or newer is needed; {_INSTALL}"
@@ -103,7 +105,8 @@ def compile_c(c_source: str, *, clang: str | None = None, time_limit: float = TI
             )
         except subprocess.TimeoutExpired as error:
             raise EnvironmentLacks(
-                f"`{program}` did not finish within {time_limit:g} s", mend="try again on a machine that is less busy"
+                f"`{program}` did not finish within {time_limit:g} s",
+                mend="try again on a machine that is less busy",
             ) from error
         except OSError as error:
             raise EnvironmentLacks(f"`{program}` does not run: {error}", mend=_INSTALL) from error
@@ -112,7 +115,9 @@ def compile_c(c_source: str, *, clang: str | None = None, time_limit: float = TI
         try:
             return out.read_bytes()
         except OSError as error:
-            raise EnvironmentLacks(f"`{program}` said it was done and wrote no object: {error}", mend="") from error
+            raise EnvironmentLacks(
+                f"`{program}` said it was done and wrote no object: {error}", mend=""
+            ) from error
 
 
 def _explain(program: str, code: int, said: str) -> NoReturn:
@@ -130,5 +135,7 @@ def _explain(program: str, code: int, said: str) -> NoReturn:
             f"`{program}` {how}; it says:\n{words}", mend="try another version: set OOMLANG_CLANG to its path"
         )
     if "No space left on device" in said:
-        raise EnvironmentLacks(f"`{program}` ran out of space; it says:\n{words}", mend="make room in $TMPDIR")
+        raise EnvironmentLacks(
+            f"`{program}` ran out of space; it says:\n{words}", mend="make room in $TMPDIR"
+        )
     raise InternalError(f"clang refuses the C that oomlang emitted; it says:\n{words}")

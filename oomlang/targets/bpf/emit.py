@@ -65,7 +65,7 @@ class _Emission:
         self._matchers = Matchers()
         self._inputs = {i.name: i for i in policy.inputs}
         self._lets = {let.name: let for let in policy.lets if let.name in self._needs.lets}
-        self._let_uses = {}  # type: dict[str, tuple[bool, bool]]
+        self._let_uses: dict[str, tuple[bool, bool]] = {}
         self._emitter = Emitter(
             inputs=self._inputs, match_call=self._match, under_call=self._under, let_call=self._let
         )
@@ -143,10 +143,14 @@ class _Emission:
             "matchers": matchers.functions,
             "lets": lets,
             "rules": rules,
-            "event_chunks": _chunks("event_rules", [{"number": r.origin.number} for r in policy.event_rules], True),
+            "event_chunks": _chunks(
+                "event_rules", [{"number": r.origin.number} for r in policy.event_rules], True
+            ),
             "kernel_decides_rules": [r.origin.number for r in policy.event_rules if r.kernel_decides],
             "never_chunks": _chunks(
-                "covered", [{"number": r.origin.number} for r in policy.never], len(policy.never) <= _INLINE_RULES
+                "covered",
+                [{"number": r.origin.number} for r in policy.never],
+                len(policy.never) <= _INLINE_RULES,
             ),
             "key_chunks": _chunks("rank_by", keys, not chunked),
             "rank_inline": "__noinline" if chunked else "__always_inline",
@@ -243,7 +247,9 @@ class _Emission:
         }
 
     def _event_rule(self, rule: ir.EventRule) -> dict[str, Any]:
-        return self._function(rule.origin, "bool", "void", [f"return {self._emitter.value(rule.condition, '')};"])
+        return self._function(
+            rule.origin, "bool", "void", [f"return {self._emitter.value(rule.condition, '')};"]
+        )
 
     def _never(self, rule: ir.Never) -> dict[str, Any]:
         value = self._emitter.value(rule.condition, "c->memcg.")
@@ -254,7 +260,11 @@ class _Emission:
         match key:
             case ir.FlagKey(condition=condition, first=first, origin=origin):
                 node = condition if first else ir.Not(condition)
-                return [self._function(origin, "s64", candidate, [f"return {self._emitter.value(node, 'c->memcg.')};"])]
+                return [
+                    self._function(
+                        origin, "s64", candidate, [f"return {self._emitter.value(node, 'c->memcg.')};"]
+                    )
+                ]
             case ir.ValueKey(origin=origin, when=when):
                 body = []
                 if when is not None:
@@ -293,7 +303,9 @@ class _Emission:
     def _view_reads(self, views: list[View]) -> list[str]:
         lines = []
         for view in views:
-            cgroup = "task_cgroup(task)" if view.key is None else f"ancestor_at(task_cgroup(task), {view.key})"
+            cgroup = (
+                "task_cgroup(task)" if view.key is None else f"ancestor_at(task_cgroup(task), {view.key})"
+            )
             lines.append(f"read_{view.name}(&c->{view.member}, {cgroup});")
         return lines
 
@@ -302,6 +314,8 @@ class _Emission:
     def _metadata(self, views: list[dict[str, Any]]) -> Metadata:
         loops = ["other_thread_with_mm", *self._matchers.loops]
         loops += [f"rank_{k.origin.number}" for k in self._policy.keys if isinstance(k, ir.EachDepthKey)]
+        if self._target == "dry-run":
+            loops.append("clear_record")
         layout = Layout.of(self._policy, self._needs, self._inputs) if self._target == "dry-run" else None
         return Metadata.of(
             self._policy,
@@ -322,7 +336,11 @@ def _name_globs(policy: ir.Policy, needs: Needs) -> bool:
     pending += [let.value for let in policy.lets if let.name in needs.lets]
     while pending:
         node = pending.pop()
-        if isinstance(node, ir.Match) and node.fact == "memcg.name" and any(p.literal is None for p in node.patterns):
+        if (
+            isinstance(node, ir.Match)
+            and node.fact == "memcg.name"
+            and any(p.literal is None for p in node.patterns)
+        ):
             return True
         pending.extend(ir.children(node))
     return False
@@ -338,7 +356,8 @@ def _comment(key: ViewKey) -> str:
 
 def _chunks(name: str, rules: list[dict[str, Any]], inline: bool) -> list[dict[str, Any]]:
     """Rules in groups that each become a function: one where they are few, several where they are many, since BPF's
-    jumps reach 32767 instructions at most."""
+    jumps reach 32767 instructions at most.
+    """
     if inline:
         return [{"function": name, "inline": "__always_inline", "rules": rules}] if rules else []
     return [
@@ -375,5 +394,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  (this is C; strings go through oomlang.targets.bpf.escape)
+        autoescape=False,  # this is C: strings go through oomlang.targets.bpf.escape
     )

@@ -28,8 +28,25 @@ class KernelType:
     members: tuple[str, ...]
 
 
-_EVALUATE = ("oc.memcg", "memcg.css", "css.cgroup", "cgroup.level", *ID_FIELDS, "oc.totalpages", "oc.order", "oc.chosen")
-_DRY_RUN = ("task.pid", "task.tgid", "task.flags", "iter.meta", "iter.task", "iter_meta.seq", "iter_meta.seq_num")
+_EVALUATE = (
+    "oc.memcg",
+    "memcg.css",
+    "css.cgroup",
+    "cgroup.level",
+    *ID_FIELDS,
+    "oc.totalpages",
+    "oc.order",
+    "oc.chosen",
+)
+_DRY_RUN = (
+    "task.pid",
+    "task.tgid",
+    "task.flags",
+    "iter.meta",
+    "iter.task",
+    "iter_meta.seq",
+    "iter_meta.seq_num",
+)
 _SCOPED = (*MEMCG_FIELDS, *ANCESTOR_FIELDS, *ID_FIELDS)
 # Facts of the event that the dry-run program is told and does not read.
 _TOLD = {"oc.memcg", "oc.order", "oc.totalpages"}

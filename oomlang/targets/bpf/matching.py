@@ -117,7 +117,9 @@ class Matchers:
                     "\t}\n"
                     f"\tat += {len(part)};\n"
                 )
-            body.append(f"\treturn {helpers[last]}(text + length - {len(last)});\n" if last else "\treturn true;\n")
+            body.append(
+                f"\treturn {helpers[last]}(text + length - {len(last)});\n" if last else "\treturn true;\n"
+            )
         text.append(
             f"/* {c_comment(_shown(pattern.text))} */\n"
             f"static __noinline bool {name}(const char *text, u64 length)\n{{\n{''.join(body)}}}"
@@ -149,7 +151,9 @@ class Matchers:
 
 def _part(name: str, part: bytes) -> str:
     count = (len(part) + _WORD - 1) // _WORD
-    tests = [t for i, (v, m) in enumerate(words(part, count)) if (t := masked(f"word[{i}]", v, m)) is not None]
+    tests = [
+        t for i, (v, m) in enumerate(words(part, count)) if (t := masked(f"word[{i}]", v, m)) is not None
+    ]
     return (
         f"static __always_inline bool {name}(const char *at)\n"
         "{\n"

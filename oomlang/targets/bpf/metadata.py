@@ -58,7 +58,9 @@ class Layout:
         for view in needs.views.values():
             if isinstance(view.key, tuple):
                 continue
-            named = [FACTS[f].c_name for f in sorted(view.facts) if f not in ("memcg", "memcg.name", "memcg.id")]
+            named = [
+                FACTS[f].c_name for f in sorted(view.facts) if f not in ("memcg", "memcg.name", "memcg.id")
+            ]
             named += [f"in_{n}" for n in inputs if n in view.inputs]
             if "memcg.id" in view.facts or view.changes:
                 named.append("id")
@@ -163,7 +165,8 @@ def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector) -> dict[
             kind = "kill first" if first else "kill last"
         case ir.ValueKey(highest=highest):
             kind = "kill highest" if highest else "kill lowest"
-        case ir.EachDepthKey(highest=highest):
+        case _:
+            highest = rule.highest
             kind = f"kill {'highest' if highest else 'lowest'} at each depth"
     inputs = needs.knobs | {i for v in needs.views.values() for i in v.inputs}
     return {
@@ -200,5 +203,3 @@ def _bound(policy: ir.Policy) -> int:
 def metadata_json(metadata: Metadata) -> str:
     """The section's text: one line, keys in a fixed order."""
     return json.dumps(metadata.data, ensure_ascii=True, separators=(",", ":"))
-
-

@@ -76,7 +76,9 @@ def event_lines(needs: Needs, policy: ir.Policy, target: str) -> tuple[list[str]
 
 def uses_total(needs: Needs) -> bool:
     """Whether the event's size in bytes is read."""
-    return "oom.total" in needs.event or any({"memcg.limit", "memcg.high"} & v.facts for v in needs.views.values())
+    return "oom.total" in needs.event or any(
+        {"memcg.limit", "memcg.high"} & v.facts for v in needs.views.values()
+    )
 
 
 def task_lines(needs: Needs) -> tuple[list[str], list[str], list[str]]:
@@ -230,5 +232,3 @@ _COUNTERS = {
 }
 COUNTED = frozenset(_COUNTERS)
 """Memcg facts that lie in `struct mem_cgroup`."""
-
-
