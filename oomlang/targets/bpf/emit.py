@@ -124,6 +124,9 @@ class _Emission:
             "cached_views": [v for v in candidate_views if v.changes],
             "scratch": dry_run or size > _STACK_MEMBERS,
             "arithmetic": self._emitter.arithmetic,
+            "called": _called(
+                [*event_reads, *lines, *_lines(views, "reads"), *_lines(rules, "body")], lets, counted
+            ),
             "max_threads": MAX_THREADS,
             "max_depth": MAX_DEPTH,
             "uses_task_cgroup": bool(candidate_views) or uses_scope,
@@ -344,6 +347,21 @@ def _name_globs(policy: ir.Policy, needs: Needs) -> bool:
             return True
         pending.extend(ir.children(node))
     return False
+
+
+def _lines(functions: list[dict[str, Any]], key: str) -> list[str]:
+    return [line for function in functions for line in function[key]]
+
+
+def _called(lines: list[str], lets: list[dict[str, Any]], counted: frozenset[str] | set[str]) -> set[str]:
+    """Which of the small helpers are used, so that no C comes with functions that nothing calls."""
+    text = "\n".join([*lines, *(let["value"] for let in lets)])
+    used = {name for name in ("minimum", "page_bytes") if f"{name}(" in text}
+    if counted & {"memcg.limit", "memcg.high", "memcg.swap"}:
+        used.add("page_bytes")
+    if "memcg.oom_kills" in counted:
+        used.add("minimum")
+    return used
 
 
 def _comment(key: ViewKey) -> str:
