@@ -21,8 +21,10 @@ def with_unit(value: int, given: Type, wanted: Type) -> str:
     """How to write a literal as a value of another type; an empty text where its number cannot be kept."""
     if wanted is Type.BOOL:
         return "write `true` or `false`"
+    if given is Type.TEXT:
+        return f"write a number without quotes, such as {example(wanted)}"
     if given is not Type.INT:
-        return "leave the unit out" if wanted is Type.INT else f"such as {example(wanted)}"
+        return "leave the unit out" if wanted is Type.INT else f"write a value such as {example(wanted)}"
     if wanted is Type.BYTES:
         return f"give the number a unit: {value}KiB, {value}MiB or {value}B" if value else "write 0B"
     if wanted is Type.RATIO:
@@ -40,8 +42,8 @@ def one_unit(left: model.Expression, left_text: str, right: model.Expression, ri
             return with_unit(literal.value, Type.INT, other.type)
     for condition, text, other in sides:
         if condition.type is Type.BOOL:
-            known = isinstance(other, model.Constant) and other.value in (0, 1)
-            return f"write `{text}` or `not {text}`" if known else f"`{text}` is true or false"
+            bit = isinstance(other, model.Constant) and other.value in (0, 1)
+            return f"write `{text}` or `not {text}`" if bit else f"`{text}` is true or false"
     for literal, _, other in sides:
         if isinstance(literal, model.Constant) and other.type is Type.INT:
             return "leave the unit out"

@@ -16,13 +16,14 @@ from oomlang.diagnostics import Code, Diagnostics, Span
 from oomlang.facts import UNITS, Type, spell
 from oomlang.facts.interval import INT64_MAX
 from oomlang.facts.types import MAX_NESTING
-from oomlang.facts.units import DECIMAL_BYTES
+from oomlang.facts.units import DECIMAL_BYTES, UNIT_WORDS
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import closest
 
 Children = list[Any]
 _NUMBER = re.compile(r"([0-9][0-9_]*)(\.[0-9]+)?([A-Za-z%].*)?")
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|[^\n])")
+_HEXADECIMAL = re.compile(r"[xX][0-9A-Fa-f]{1,16}")
 _SHALLOW = (0, None)
 _REPORTED = 1_000_000
 _SIMPLE_ESCAPES = {'"': b'"', "\\": b"\\", "n": b"\n", "t": b"\t"}
@@ -123,7 +124,9 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             help = f"write `{digits}{binary[suffix]}`"
             if suffix.endswith("B"):
                 help += f", or `{count * DECIMAL_BYTES[suffix]}B` if you mean exactly that many bytes"
-        elif guess := next((u for u in UNITS if u.lower() == suffix.lower()), None) or closest(suffix, UNITS):
+        elif digits == "0" and _HEXADECIMAL.fullmatch(suffix):
+            help = f"numbers are decimal: {int(suffix[1:], 16)}"
+        elif guess := UNIT_WORDS.get(suffix.lower()) or closest(suffix, UNITS):
             help = f"did you mean `{digits}{guess}`? {help}"
         self._diagnostics.error(Code.UNKNOWN_UNIT, span, f"unknown unit `{suffix}`", help=help)
         return tree.Unreadable(span=span)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from oomlang.diagnostics import Code, Diagnostics, Source, Span
+from oomlang.facts.units import DECIMAL_BYTES, UNITS
 from oomlang.syntax.suggest import closest
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ _WORDS = {
 _VALUE = {"NUMBER", "STRING", "NAME", "LPAR", "TRUE", "FALSE", "NOT", "SIGN"}
 _OPERATORS = {"AND", "OR", "IF", "ELSE", "IN", "LIKE", "UNDER", "COMPARE", "SIGN", "SCALE", "AT_DEPTH"}
 _WORD = re.compile(r'[A-Za-z_][\w.]*|\d[\w.%]*|"(?:\\[^\n]|[^"\\\n])*"|.', re.DOTALL)
+_NUMBER_BEFORE = re.compile(r"\b(\d[\d_]*)[ \t]+\Z")
 
 # What people write who come from another language, and what it is called here.
 _FOREIGN = {
@@ -101,6 +104,13 @@ def explain(
     elif found == '"':
         help = 'end it with " on the same line'
         diagnostics.error(Code.BAD_STRING, span, "this text has no closing quote", help=help)
+    elif token is not None and token.type == "AT_EACH_DEPTH":
+        diagnostics.error(
+            Code.SYNTAX,
+            Span(offset, offset + len(token)),
+            "`at each depth` stands right behind what `kill highest` or `kill lowest` ranks by",
+            help="to read one level of the tree, write `at depth 2`",
+        )
     elif token is not None and token.type == "COMPARE" and "AND" in accepts:
         diagnostics.error(
             Code.CHAINED,
@@ -115,8 +125,15 @@ def explain(
         else:
             diagnostics.error(Code.SYNTAX, span, f"the line ends too early: expected {expected}")
     else:
-        two = source.text[offset : offset + 2]
-        help = _FOREIGN.get(two) or _FOREIGN.get(found) or _hint(found, accepts)
+        # The first `/` of `//` was taken for a division.
+        for start in (offset, offset - 1):
+            if source.text[start : start + 2] in _FOREIGN:
+                found, span = source.text[start : start + 2], Span(start, start + 2)
+        number = _NUMBER_BEFORE.search(source.text, chunk.start, offset)
+        help = _FOREIGN.get(found) or _unseen(found)
+        if number is not None and (found in UNITS or found in DECIMAL_BYTES):
+            help = f"the unit stands right behind its number: {number[1]}{found if found in UNITS else 'MiB'}"
+        help = help or _hint(found, accepts)
         kind = "unexpected" if token is not None or found.isalnum() else "unexpected character"
         diagnostics.error(Code.SYNTAX, span, f"{kind} {_shown(found)}: expected {expected}", help=help)
 
@@ -125,14 +142,25 @@ def _unknown_statement(found: str, span: Span, accepts: Collection[str], diagnos
     if found in ")}":
         diagnostics.error(Code.SYNTAX, span, f"this `{found}` closes nothing", help="remove it")
         return
-    known = TEST_STATEMENTS if "EXPECT" in accepts else STATEMENTS
-    first_words = {s.split()[0]: None for s in known}
+    in_test = "EXPECT" in accepts
+    known = TEST_STATEMENTS if in_test else STATEMENTS
+    first_words = dict.fromkeys(s.split()[0] for s in known)
+    message = f"no statement begins with {_shown(found)}"
     help = _FOREIGN_STATEMENTS.get(found.lower(), "")
-    if not help:
+    if in_test and found in {s.split()[0] for s in STATEMENTS}:
+        message, help = f"`{found}` does not stand inside a test", "end the test first, with a line `}`"
+    elif found in TEST_STATEMENTS and not in_test:
+        message, help = f"`{found}` stands inside a test only", 'test "what it shows" { … }'
+    elif found in ("/", "--"):
+        help = _FOREIGN["//"]
+    elif not help:
         guess = closest(found, first_words)
-        help = f"did you mean `{guess}`? " if guess else ""
-        help += "the statements are " + ", ".join(f"`{s}`" for s in known)
-    diagnostics.error(Code.UNKNOWN_STATEMENT, span, f"no statement begins with {_shown(found)}", help=help)
+        help = (
+            f"did you mean `{guess}`?"
+            if guess
+            else "a line begins with " + ", ".join(f"`{s}`" for s in known)
+        )
+    diagnostics.error(Code.UNKNOWN_STATEMENT, span, message, help=help)
 
 
 def _shown(found: str) -> str:
@@ -149,14 +177,32 @@ def _hint(found: str, accepts: Collection[str]) -> str:
         return "write `=` to define"
     if found == "=" and {"STRING", "FALSE"} <= set(accepts) and "NAME" not in accepts:
         return "the value stands right behind its fact: rss 5GiB"
+    if (found in (":", ",") and {"STRING", "FALSE"} <= set(accepts)) or (found == "," and "RBRACE" in accepts):
+        return "facts and values stand side by side: { rss 5GiB  uid 0 }"
+    if found == "/" and "NUMBER" in accepts:
+        return 'a path stands in quotes: "/system.slice"'
     if found == "at" and "AT_EACH_DEPTH" in accepts:
         return "write `at depth 2` or `at each depth`"
     if found.startswith('"') and set(accepts) == {"LPAR"}:
         return f"put the list in parentheses: ({found})" if len(found) <= 40 else ""
+    if (
+        {"FIRST", "HIGHEST"} <= set(accepts)
+        and found.isidentifier()
+        and not closest(found, ["highest", "lowest", "first"])
+    ):
+        return f"write `kill highest {found}`, or `kill first when …` for a condition"
     words = [a.lower() for a in accepts if a.isalpha() and a not in _WORDS]
     words += [w for t, w in (("AT_DEPTH", "at depth"), ("AT_EACH_DEPTH", "at each depth")) if t in accepts]
     guess = closest(found, words) if found.isalpha() else None
     return f"did you mean `{guess}`?" if guess else ""
+
+
+def _unseen(found: str) -> str:
+    """A hint for a character that a person does not see, or takes for another."""
+    category = unicodedata.category(found[0])
+    if category == "Zs":
+        return "it looks like a blank and is none: type a blank in its place"
+    return "remove it" if category in ("Cc", "Cf", "Zl", "Zp") and found != "\t" else ""
 
 
 def _unclosed(text: str, chunk: Span) -> Span | None:

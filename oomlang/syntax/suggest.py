@@ -9,8 +9,10 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word nearest to a misspelt one, or None where none is near."""
     import difflib  # 7 ms that only a wrong policy pays for
 
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    # `RSS` is as near to `rss` as can be; difflib would see three wrong letters.
+    by_case = {k.lower(): k for k in reversed(list(known))}
+    matches = difflib.get_close_matches(word.lower(), list(by_case), n=1, cutoff=0.6)
+    return by_case[matches[0]] if matches else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
