@@ -19,7 +19,10 @@ from oomlang.ir.cells import Cells, Context, TooManyCells, Variable, atoms, vari
 _NEIGHBOURS = 6
 """Earlier rules on the same facts that a rule is held against."""
 
-_GLOBAL = "in a global OOM event the kernel panics when there is nothing to kill; in a memory cgroup the allocation fails"
+_NOTHING_LEFT = (
+    "when nothing can be killed, the kernel panics in a global OOM event, "
+    "and in a memory cgroup the allocation fails"
+)
 
 
 def check_rules(policy: ir.Policy, diagnostics: Diagnostics) -> None:
@@ -157,6 +160,9 @@ class _Reach:
                 Code.NEVER_REACHED,
                 first.span,
                 "the event rules decide every event, so neither this rule nor any other is ever asked",
+                labels=tuple(
+                    Label(span=o.span, text="decides before it") for _, o in self._events.rules[-2:]
+                ),
                 help="narrow the conditions of the event rules",
             )
 
@@ -169,7 +175,7 @@ class _Reach:
                 Code.NEVER_DECIDES,
                 rule.origin.span,
                 "the `never kill` rules above already cover every task that this one does",
-                labels=self._blame(rule.condition, self._never),
+                labels=self._blame(rule.condition, self._never, "covers them"),
                 help="remove it",
             )
         self._never.add(rule.condition, rule.origin)
@@ -196,7 +202,11 @@ class _Reach:
             last = max((o for _, o in members), key=lambda o: o.number)
             if not any(open_events.values()):
                 together = "the `never kill` rules together cover" if len(members) > 1 else "this rule covers"
-                self._covers_all(last, f"{together} every task, so nothing could ever be killed")
+                self._covers_all(
+                    last,
+                    f"{together} every task, so nothing could ever be killed",
+                    together=[o for _, o in members if o is not last],
+                )
             else:
                 culprit = next(
                     (
@@ -209,12 +219,19 @@ class _Reach:
                 self._covers_all(
                     culprit,
                     "there are events in which this covers every task, so nothing could be killed in them",
-                    "to let such an event end without a kill, write `kill nothing when …`",
+                    "narrow it, or write `kill nothing when …` to let such an event end without a kill",
                 )
 
-    def _covers_all(self, origin: ir.Origin, message: str, help: str = "") -> None:
+    def _covers_all(
+        self,
+        origin: ir.Origin,
+        message: str,
+        mend: str = "narrow it",
+        together: list[ir.Origin] | None = None,
+    ) -> None:
+        labels = tuple(Label(span=o.span, text="together with this") for o in (together or [])[-2:])
         self._diagnostics.error(
-            Code.COVERS_ALL, origin.span, f"{message}; {_GLOBAL}", help=help or "narrow it"
+            Code.COVERS_ALL, origin.span, message, labels=labels, help=f"{mend}: {_NOTHING_LEFT}"
         )
 
     # Keys
@@ -223,18 +240,22 @@ class _Reach:
         verdict = self._redundant(key)
         if verdict:
             message, labels = verdict
-            self._diagnostics.error(
-                Code.NEVER_DECIDES, key.origin.span, message, labels=labels, help="remove it"
+            earlier = None if isinstance(key, ir.FlagKey) else self._ranked(key)
+            coarser = earlier is not None and not isinstance(key, ir.FlagKey) and key.step > earlier[0]
+            mend = (
+                "put it above that rule, which then decides what it leaves open" if coarser else "remove it"
             )
+            self._diagnostics.error(Code.NEVER_DECIDES, key.origin.span, message, labels=labels, help=mend)
         match key:
             case ir.FlagKey(condition=condition, origin=origin):
                 self._conditions.add(condition, origin)
             case ir.ValueKey() | ir.EachDepthKey():
                 if key.when is not None:
                     self._conditions.add(key.when, key.origin)
-                self._values.setdefault((type(key), key.value, key.when), (key.step, key.origin))
+                value = self._named(key.value)
+                self._values.setdefault((type(key), value, key.when), (key.step, key.origin))
                 unique = isinstance(key, ir.ValueKey) and key.when is None and key.step == 1
-                if unique and self._unique is None and key.value == ir.Fact("pid"):
+                if unique and self._unique is None and value == ir.Fact("pid"):
                     self._unique = key.origin
 
     def _redundant(self, key: ir.Key) -> tuple[str, tuple[Label, ...]] | None:
@@ -247,18 +268,25 @@ class _Reach:
         if not self._differs(key.value):
             return "this value is the same for all candidates of an event", ()
         if (earlier := self._ranked(key)) is not None:
-            return "a rule above already ranks by this value", (Label(span=earlier.span, text="this one"),)
+            return "a rule above already ranks by this value", (Label(span=earlier[1].span, text="this one"),)
         if key.when is not None:
             return self._excluded(key.when)
         return None
 
-    def _ranked(self, key: ir.ValueKey | ir.EachDepthKey) -> ir.Origin | None:
-        """An earlier rule after which two candidates that are level have the same number here."""
-        same = self._values.get((type(key), key.value, key.when))
+    def _named(self, node: ir.Expression) -> ir.Expression:
+        """The expression that a let stands for."""
+        while isinstance(node, ir.Let) and node.depth is None:
+            node = self._context.lets[node.name].value
+        return node
+
+    def _ranked(self, key: ir.ValueKey | ir.EachDepthKey) -> tuple[int, ir.Origin] | None:
+        """An earlier rule (with its step) after which two candidates that are level have the same number here."""
+        value = self._named(key.value)
+        same = self._values.get((type(key), value, key.when))
         if same is None and key.when is not None and self._decided(key.when, "") is not None:
             # Level candidates agree on `when`; where it holds, a rule without it has compared the value.
-            same = self._values.get((type(key), key.value, None))
-        return same[1] if same is not None and key.step % same[0] == 0 else None
+            same = self._values.get((type(key), value, None))
+        return same if same is not None and key.step % same[0] == 0 else None
 
     def _differs(self, node: ir.Expression) -> bool:
         """Whether a value can differ between two candidates of one event."""
@@ -288,9 +316,10 @@ class _Reach:
             if groups.setdefault(level, holds) != holds:
                 return None
         answers = set(groups.values())
-        labels = self._blame(condition, self._conditions) or self._blame(condition, self._never)
+        covers = self._blame(condition, self._never, "covers them")
+        labels = self._blame(condition, self._conditions) or covers
         if never and answers == {False}:
-            return f"`never kill` already covers every task for which {what} holds", labels
+            return f"`never kill` already covers every task for which {what} holds", covers
         if not earlier:
             return f"the condition of {what} is the same for all candidates of an event", ()
         return f"the rules above already decide everything that {what} could", labels
@@ -321,9 +350,11 @@ class _Reach:
             return False
         return all(any(cells.holds(c, cell) for c in conditions) for cell in cells)
 
-    def _blame(self, condition: ir.Expression, related: _Related) -> tuple[Label, ...]:
+    def _blame(
+        self, condition: ir.Expression, related: _Related, text: str = "decides before it"
+    ) -> tuple[Label, ...]:
         """The earlier rules that a finding rests on, to point at; the last two at most."""
         near = related.near(condition)
         found: Iterable[ir.Origin] = (o for c, o in reversed(related.rules) if c in near)
         spans = list(dict.fromkeys(o.span for o in found))[:2]
-        return tuple(Label(span=s, text="decides before it") for s in sorted(spans))
+        return tuple(Label(span=s, text=text) for s in sorted(spans))
