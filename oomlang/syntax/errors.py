@@ -177,7 +177,9 @@ def _hint(found: str, accepts: Collection[str]) -> str:
         return "write `=` to define"
     if found == "=" and {"STRING", "FALSE"} <= set(accepts) and "NAME" not in accepts:
         return "the value stands right behind its fact: rss 5GiB"
-    if (found in (":", ",") and {"STRING", "FALSE"} <= set(accepts)) or (found == "," and "RBRACE" in accepts):
+    if (found in (":", ",") and {"STRING", "FALSE"} <= set(accepts)) or (
+        found == "," and "RBRACE" in accepts
+    ):
         return "facts and values stand side by side: { rss 5GiB  uid 0 }"
     if found == "/" and "NUMBER" in accepts:
         return 'a path stands in quotes: "/system.slice"'
