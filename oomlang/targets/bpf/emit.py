@@ -15,7 +15,7 @@ from oomlang.targets.bpf import readers
 from oomlang.targets.bpf.escape import asm_ascii, c_comment, c_string
 from oomlang.targets.bpf.expressions import Emitter, address, at
 from oomlang.targets.bpf.kernel_types import declarations, fields
-from oomlang.targets.bpf.matching import Matchers, comm_test
+from oomlang.targets.bpf.matching import Matchers
 from oomlang.targets.bpf.metadata import Layout, Metadata, metadata_json
 from oomlang.targets.bpf.views import Collector, Needs, View, ViewKey
 
@@ -184,9 +184,7 @@ class _Emission:
 
     def _match(self, fact: str, depth: int | None, view: str, pattern: Glob) -> str:
         if fact == "comm":
-            return comm_test(pattern) or self._matchers.text_call(
-                pattern, "(const char *)c->task->comm", "c->comm_length"
-            )
+            return self._matchers.comm_call(pattern)
         prefix = at(depth, view)
         return self._matchers.text_call(pattern, f"{prefix}name", f"{prefix}name_length")
 
@@ -277,7 +275,7 @@ class _Emission:
                 return [self._function(origin, "s64", candidate, body)]
             case ir.EachDepthKey(origin=origin, when=when):
                 body = [f"return {self._number(key, 'm->')};"]
-                functions = [self._function(origin, "s64", f"{candidate}, const struct memcg *m", body)]
+                functions = [self._function(origin, "s64", "const struct memcg *m", body)]
                 if when is not None:
                     test = [f"return {self._emitter.value(when, 'c->memcg.')};"]
                     functions.append(self._function(origin, "s64", candidate, test, "_when"))
