@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lark import Lark, Token
@@ -26,6 +26,9 @@ from oomlang.diagnostics import Code, Diagnostics, Source, Span
 from oomlang.syntax import tree
 from oomlang.syntax.builder import Builder
 from oomlang.syntax.errors import explain
+
+_MOST_BROKEN = 200
+"""Statements of one file whose syntax errors are described."""
 
 _STARTS = ["policy", "statement", "test_statement"]
 # What matters for finding where statements end: texts and comments hide everything inside them.
@@ -136,14 +139,79 @@ def _statements(source: Source, diagnostics: Diagnostics) -> tuple[tree.Statemen
     try:
         parsed = _parser().parse(source.text, start="policy")
     except UnexpectedInput:
-        return tuple(_one_by_one(source, diagnostics))
+        return tuple(_Pieces(source, diagnostics).statements())
     return tuple(Builder(diagnostics).transform(parsed))
 
 
-def _one_by_one(source: Source, diagnostics: Diagnostics) -> Iterator[tree.Statement]:
-    """Parse statement by statement, each error on its own."""
-    for chunk in _chunks(source.text, 0, len(source.text), _TOP_LEVEL):
-        yield _parse_test(source, chunk, diagnostics) or _parse_chunk(source, chunk, "statement", diagnostics)
+class _Pieces:
+    """Parses a text with a syntax error statement by statement, so that each error is found."""
+
+    def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
+        self._source = source
+        self._diagnostics = diagnostics
+        self._broken = 0
+        self._given_up = False
+
+    def statements(self) -> Iterator[tree.Statement]:
+        def parse_one(chunk: Span) -> Any:
+            return self._test(chunk) or self._statement(chunk, "statement")
+
+        return self._each(0, len(self._source.text), _TOP_LEVEL, parse_one)
+
+    def _each(
+        self, start: int, end: int, begins: re.Pattern[str], parse_one: Callable[[Span], Any]
+    ) -> Iterator[Any]:
+        for chunk in _chunks(self._source.text, start, end, begins):
+            if self._broken >= _MOST_BROKEN:
+                if not self._given_up:
+                    message = (
+                        f"{self._broken} statements before this one cannot be read; the rest is not looked at"
+                    )
+                    self._diagnostics.error(Code.SYNTAX, chunk, message, help="is this file a policy?")
+                self._given_up = True
+                yield tree.Broken(span=Span(chunk.start, max(chunk.end, end)), declares=None)
+                return
+            yield parse_one(chunk)
+
+    def _statement(self, chunk: Span, start: str) -> Any:
+        text = self._source.text
+        interactive = _parser().parse_interactive(TextSlice(text, chunk.start, chunk.end), start=start)
+        try:
+            for _ in interactive.iter_parse():
+                pass
+            # The end is a token like any other, standing just behind the statement.
+            parsed = interactive.feed_token(Token("$END", "", chunk.end, end_pos=chunk.end))
+        except (UnexpectedToken, UnexpectedCharacters) as error:
+            self._broken += 1
+            accepts: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]  # lark's annotations end here
+            explain(error, accepts, self._source, chunk, self._diagnostics)
+            declares = _DECLARES.match(text, chunk.start, chunk.end)
+            return tree.Broken(span=chunk, declares=declares[1] if declares else None)
+        return Builder(self._diagnostics).transform(parsed)
+
+    def _test(self, chunk: Span) -> tree.Test | None:
+        """Parse a test block line by line, or return None where this is none, or its first line cannot be read."""
+        text, diagnostics = self._source.text, self._diagnostics
+        header = _TEST_HEADER.match(text, chunk.start, chunk.end)
+        if header is None:
+            return None
+        close = _closing_brace(text, header.end(), chunk.end)
+        if close is None:
+            opening = Span(header.end() - 1, header.end())
+            diagnostics.error(
+                Code.UNCLOSED, opening, "this `{` is never closed", help="end the test with a line `}`"
+            )
+        elif not _LEADING.fullmatch(text, close + 1, chunk.end):
+            behind = _trimmed(text, close + 1, chunk.end)
+            diagnostics.error(Code.SYNTAX, behind, "nothing may stand behind the `}` of a test on its line")
+
+        def parse_one(inner: Span) -> Any:
+            return self._statement(inner, "test_statement")
+
+        inner_end = chunk.end if close is None else close
+        statements = tuple(self._each(header.end(), inner_end, _IN_TEST, parse_one))
+        name = Builder(diagnostics).text([Token("STRING", header[1], header.start(1), end_pos=header.end(1))])
+        return tree.Test(span=chunk, name=name, statements=statements)
 
 
 def _chunks(text: str, start: int, end: int, begins: re.Pattern[str]) -> Iterator[Span]:
@@ -176,44 +244,6 @@ def _trimmed(text: str, start: int, end: int) -> Span:
             last = max(last, piece + len(text[piece : match.start()].rstrip(" \t")))
             piece = match.end()
     return Span(start, max(last, piece + len(text[piece:end].rstrip(" \t"))))
-
-
-def _parse_chunk(source: Source, chunk: Span, start: str, diagnostics: Diagnostics) -> Any:
-    interactive = _parser().parse_interactive(TextSlice(source.text, chunk.start, chunk.end), start=start)
-    try:
-        for _ in interactive.iter_parse():
-            pass
-        # The end is a token like any other, standing just behind the statement.
-        parsed = interactive.feed_token(Token("$END", "", chunk.end, end_pos=chunk.end))
-    except (UnexpectedToken, UnexpectedCharacters) as error:
-        accepts: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]  # lark's annotations end here
-        explain(error, accepts, source, chunk, diagnostics)
-        declares = _DECLARES.match(source.text, chunk.start, chunk.end)
-        return tree.Broken(span=chunk, declares=declares[1] if declares else None)
-    return Builder(diagnostics).transform(parsed)
-
-
-def _parse_test(source: Source, chunk: Span, diagnostics: Diagnostics) -> tree.Test | None:
-    """Parse a test block line by line, or return None where this is none, or its first line cannot be read."""
-    header = _TEST_HEADER.match(source.text, chunk.start, chunk.end)
-    if header is None:
-        return None
-    close = _closing_brace(source.text, header.end(), chunk.end)
-    if close is None:
-        opening = Span(header.end() - 1, header.end())
-        diagnostics.error(
-            Code.UNCLOSED, opening, "this `{` is never closed", help="end the test with a line `}`"
-        )
-    elif not _LEADING.fullmatch(source.text, close + 1, chunk.end):
-        behind = _trimmed(source.text, close + 1, chunk.end)
-        diagnostics.error(Code.SYNTAX, behind, "nothing may stand behind the `}` of a test on its line")
-    inner_end = chunk.end if close is None else close
-    statements = [
-        _parse_chunk(source, inner, "test_statement", diagnostics)
-        for inner in _chunks(source.text, header.end(), inner_end, _IN_TEST)
-    ]
-    name = Builder(diagnostics).text([Token("STRING", header[1], header.start(1), end_pos=header.end(1))])
-    return tree.Test(span=chunk, name=name, statements=tuple(statements))
 
 
 def _closing_brace(text: str, start: int, end: int) -> int | None:
