@@ -1,0 +1,1 @@
+"""Hypothesis strategies: policies (`policies`), their test blocks (`blocks`), other layouts of a text (`layouts`)."""
