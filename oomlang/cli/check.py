@@ -1,0 +1,71 @@
+"""`oomlang check`: say what is wrong with policies."""
+
+from __future__ import annotations
+
+import click
+
+from oomlang.cli import failures, streams
+from oomlang.cli.files import PolicyFile, name_of, policies
+
+_EPILOG = """\b
+Examples:
+  oomlang check policy.oom
+  oomlang check --format sarif policies/*.oom >oomlang.sarif
+  git show HEAD:policy.oom | oomlang check -
+"""
+
+
+@click.command("check", epilog=_EPILOG)
+@click.argument("files", nargs=-1, required=True, type=PolicyFile(), metavar="FILE...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="text for people, on standard error; json or sarif for programs, on standard output.",
+)
+@click.option("--deny-warnings", is_flag=True, help="Fail for warnings too.")
+def command(files: tuple[str, ...], form: str, deny_warnings: bool) -> int:
+    """Say what is wrong with policies; - is standard input.
+
+    Ends with 0 if there are no errors; warnings are said and do not fail.
+    """
+    from oomlang.compiler import check
+
+    checked = []
+    unread = 0
+    drawn = False
+    for path, data in policies(files):
+        if isinstance(data, failures.Failure):
+            unread = failures.say_failure(data)
+            continue
+        source, diagnostics = check(data, name_of(path))
+        if form == "text" and diagnostics:
+            if drawn:
+                streams.say_text("\n")
+            streams.say_diagnostics(source, diagnostics, with_summary=False)
+            drawn = True
+        checked.append((source, diagnostics))
+
+    if form == "json":
+        from oomlang.diagnostics.json_output import report_to_json
+
+        streams.print_json(report_to_json(checked))
+    elif form == "sarif":
+        from oomlang.diagnostics.sarif import to_sarif
+
+        streams.print_json(to_sarif(checked))
+    elif checked:
+        from oomlang.diagnostics.render import summary
+
+        said = summary(item for _, diagnostics in checked for item in diagnostics)
+        where = f" in {len(checked)} files" if len(checked) > 1 else ""
+        if said:
+            streams.say_text(f"\n{said}{where}\n")
+        else:
+            streams.print_text(f"no errors{where or f' in {checked[0][0].name}'}\n")
+
+    severities = {item.severity for _, diagnostics in checked for item in diagnostics}
+    wrong = "error" in severities or (deny_warnings and "warning" in severities)
+    return unread or (failures.POLICY_WRONG if wrong else 0)
