@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from oomlang.diagnostics.model import Diagnostic, Source, Span
-from oomlang.diagnostics.visible import piece, visible, width
+from oomlang.diagnostics.visible import piece, visible, width, wrapped
 
 DEFAULT_WIDTH = 120
 DEFAULT_LIMIT = 100
@@ -283,9 +283,7 @@ class _Drawing:
         head = self._paint(f"{' ' * gutter} =", "frame") + " " + self._paint("help", "help")
         indent = " " * (gutter + len(" = help: "))
         first, *more = (
-            row
-            for line in text.split("\n")
-            for row in _wrapped(self._visible(line), self._room - len(indent))
+            row for line in text.split("\n") for row in wrapped(self._visible(line), self._room - len(indent))
         )
         return [f"{head}: {first}", *(f"{indent}{row}" for row in more)]
 
@@ -295,18 +293,6 @@ class _Drawing:
     def _paint(self, text: str, style: str) -> str:
         code = _STYLES[style]
         return f"{code}{text}{_RESET}" if self._color and code and text else text
-
-
-def _wrapped(text: str, room: int) -> list[str]:
-    if width(text) <= room:
-        return [text]
-    import re
-    import textwrap
-
-    # What stands in backticks stays on one line; no visible text holds a NUL.
-    whole = re.sub("`[^`]*`", lambda match: match[0].replace(" ", "\0"), text)
-    rows = textwrap.wrap(whole, max(room, 40), break_long_words=False, break_on_hyphens=False)
-    return [row.replace("\0", " ") for row in rows]
 
 
 def _around(content: str, marks: list[_Mark], reach: int) -> tuple[str, list[_Mark], bool, bool]:

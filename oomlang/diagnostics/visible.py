@@ -45,6 +45,18 @@ def width(text: str) -> int:
     return len(text) if text.isascii() else sum(_char_width(char) for char in text)
 
 
+def wrapped(text: str, columns: int) -> list[str]:
+    """A visible text as lines of at most so many columns where its words allow it; what stands in backticks is a word."""
+    if width(text) <= columns:
+        return [text]
+    import re
+    import textwrap
+
+    whole = re.sub("`[^`]*`", lambda match: match[0].replace(" ", "\0"), text)  # no visible text holds a NUL
+    rows = textwrap.wrap(whole, max(columns, 40), break_long_words=False, break_on_hyphens=False)
+    return [row.replace("\0", " ") for row in rows]
+
+
 @functools.lru_cache(maxsize=4096)
 def _char_width(char: str) -> int:
     if unicodedata.category(char) in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":

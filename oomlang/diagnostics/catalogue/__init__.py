@@ -10,7 +10,7 @@ import functools
 
 from oomlang.diagnostics.catalogue.page import Page
 from oomlang.diagnostics.codes import Code
-from oomlang.diagnostics.visible import piece
+from oomlang.diagnostics.visible import piece, wrapped
 
 __all__ = ["Page", "UnknownCode", "find_code", "page", "page_markdown", "page_text", "pages"]
 
@@ -52,13 +52,11 @@ def find_code(text: str) -> Code:
 
 def page_text(code: Code) -> str:
     """A page for a terminal, at most 80 columns wide where the examples are."""
-    import textwrap
-
     entry = page(code)
     parts = [f"{code.value}: {entry.title}", *_paragraphs(entry.meaning), *_paragraphs(entry.why)]
-    parts = [textwrap.fill(part, _WIDTH, break_long_words=False, break_on_hyphens=False) for part in parts]
-    parts += ["Wrong:", textwrap.indent(_example(entry.shown or entry.wrong), "    ")]
-    parts += ["Right:", textwrap.indent(_example(entry.right), "    ")]
+    parts = ["\n".join(wrapped(part, _WIDTH)) for part in parts]
+    parts += ["Wrong:", _indented(_example(entry.shown or entry.wrong))]
+    parts += ["Right:", _indented(_example(entry.right))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,6 +67,10 @@ def page_markdown(code: Code) -> str:
     parts += ["Wrong:", f"```oomlang\n{_example(entry.shown or entry.wrong)}\n```"]
     parts += ["Right:", f"```oomlang\n{_example(entry.right)}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.split("\n"))
 
 
 def _paragraphs(text: str) -> list[str]:
