@@ -19,12 +19,12 @@ def policy(rules: int) -> bytes:
     """A policy of so many rules, of five kinds in turn, no two the same."""
     kinds = (
         'never kill when comm == "proc{i}" and uid == {i}',
-        'kill first when memcg under "/a{i}.slice" and rss > {j}MiB',
+        'kill first when memcg under "/a{m}.slice" and rss > {j}MiB',
         "kill highest rss + {i}MiB when uid == {i}",
         "kill last when oom_score_adj == {k} and pid > {i}",
-        'kill highest memcg.usage / {j} step {j}KiB when comm like "x{i}*"',
+        'kill highest memcg.usage / {j} step {j}KiB when comm like "x{m}*"',
     )
-    lines = [kinds[i % len(kinds)].format(i=i, j=i + 1, k=i % 900) for i in range(rules)]
+    lines = [kinds[i % len(kinds)].format(i=i, j=i + 1, k=i % 900, m=i % 40) for i in range(rules)]
     return "\n".join(['policy "generated"', *lines]).encode()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from oomlang import __version__
 from oomlang.diagnostics import Diagnostic, Diagnostics, Source
 from oomlang.ir import nodes as ir
+from oomlang.ir.limits import check_limits
 from oomlang.ir.reach import check_rules
 from oomlang.lowering import lower
 from oomlang.semantics import model
@@ -71,6 +72,7 @@ class Compilation:
         if diagnostics.failed:
             return None, diagnostics
         lowered = lower(policy)
+        check_limits(lowered, diagnostics)
         check_rules(lowered, diagnostics)
         return lowered, diagnostics
 

@@ -47,6 +47,12 @@ MAX_DEPTH = 16
 MAX_RULES = 4096
 MAX_INPUTS = 64
 MAX_LETS = 1024
+MAX_PATTERNS = 160
+"""Different names, globs and paths that a policy matches: each is a function, and the kernel takes 256 in a program."""
+
+MAX_EACH_DEPTH = 16
+"""Rules `at each depth`: each is a function too."""
+
 MAX_LIST = 256
 """Elements of one `in (…)`."""
 

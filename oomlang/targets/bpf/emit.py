@@ -28,6 +28,9 @@ MAX_THREADS = 1024
 MEMCG_INPUT_ENTRIES = 4096
 """Cgroups that a per-memcg input can have a value for."""
 
+_CHUNKS = 32
+"""Functions that the rules of a kind are cut into at most: a program has 256 in all."""
+
 _CHUNK = 32
 _INLINE_RULES = 96
 _STACK_MEMBERS = 24
@@ -376,9 +379,10 @@ def _chunks(name: str, rules: list[dict[str, Any]], inline: bool) -> list[dict[s
     """
     if inline:
         return [{"function": name, "inline": "__always_inline", "rules": rules}] if rules else []
+    size = max(_CHUNK, -(-len(rules) // _CHUNKS))
     return [
-        {"function": f"{name}_{i // _CHUNK + 1}", "inline": "__noinline", "rules": rules[i : i + _CHUNK]}
-        for i in range(0, len(rules), _CHUNK)
+        {"function": f"{name}_{i // size + 1}", "inline": "__noinline", "rules": rules[i : i + size]}
+        for i in range(0, len(rules), size)
     ]
 
 
