@@ -493,8 +493,9 @@ _ROWS: tuple[Fact, ...] = (
         name="oom.total",
         type=Type.BYTES,
         scope=Scope.EVENT,
-        doc="The event's size: the scope's limit, or RAM and swap together in a global event.",
-        range=_TOTAL,
+        doc="The event's size: the scope's limit, or RAM and swap together in a global event; one page at least.",
+        # constrained_alloc() never leaves it at 0, so that dividing by it needs no care.
+        range=Interval(4096, 2 * _PIB),
         kernel=("oc.totalpages",),
         procfs="/proc/meminfo MemTotal + SwapTotal",
         cgroupfs="memory.max",

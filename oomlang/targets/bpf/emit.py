@@ -33,7 +33,8 @@ _CHUNKS = 32
 
 _CHUNK = 32
 _INLINE_RULES = 96
-_STACK_MEMBERS = 24
+_STACK_MEMBERS = 12
+"""Members of a candidate that may lie on the stack, if nothing below it needs room for a name: it has 512 bytes in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ class _Emission:
             "each_depth_keys": [k for k in keys if k["each_depth"]],
             "keys": keys,
             "cached_views": [v for v in candidate_views if v.changes],
-            "scratch": dry_run or size > _STACK_MEMBERS,
+            "scratch": dry_run or size > _STACK_MEMBERS or bool(matchers.functions),
             "arithmetic": self._emitter.arithmetic,
             "called": _called(
                 [*event_reads, *lines, *_lines(views, "reads"), *_lines(rules, "body")], lets, counted

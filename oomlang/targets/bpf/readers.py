@@ -54,7 +54,7 @@ def event_lines(needs: Needs, policy: ir.Policy, target: str) -> tuple[list[str]
 
     if uses_total(needs):
         pages = "oc->totalpages" if live else "request.total_pages"
-        add("s64 total", f"event.total = page_bytes({pages}, {limit('oom.total')});")
+        add("s64 total", f"event.total = maximum(page_bytes({pages}, {limit('oom.total')}), 4096);")
     if "oom.global" in needs.event:
         add("bool global", "event.global = !oc->memcg;" if live else "event.global = !request.scope_id;")
     if "oom.order" in needs.event:
