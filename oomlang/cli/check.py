@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from oomlang.cli import failures, streams
 from oomlang.cli.files import PolicyFile, name_of, policies
+
+if TYPE_CHECKING:
+    from oomlang.diagnostics import Diagnostic, Source
 
 _EPILOG = """\b
 Examples:
@@ -57,15 +62,19 @@ def command(files: tuple[str, ...], form: str, deny_warnings: bool) -> int:
 
         streams.print_json(to_sarif(checked))
     elif checked:
-        from oomlang.diagnostics.render import summary
-
-        said = summary(item for _, diagnostics in checked for item in diagnostics)
-        where = f" in {len(checked)} files" if len(checked) > 1 else ""
-        if said:
-            streams.say_text(f"\n{said}{where}\n")
-        else:
-            streams.print_text(f"no errors{where or f' in {checked[0][0].name}'}\n")
+        _conclude([source for source, _ in checked], [item for _, found in checked for item in found])
 
     severities = {item.severity for _, diagnostics in checked for item in diagnostics}
     wrong = "error" in severities or (deny_warnings and "warning" in severities)
     return unread or (failures.POLICY_WRONG if wrong else 0)
+
+
+def _conclude(sources: list[Source], diagnostics: list[Diagnostic]) -> None:
+    """The last line: on standard error below the diagnostics, on standard output where there are none."""
+    where = f" in {len(sources)} files" if len(sources) > 1 else ""
+    if not diagnostics:
+        streams.print_text(f"no errors{where or f' in {sources[0].name}'}\n")
+        return
+    from oomlang.diagnostics.render import summary
+
+    streams.say_text(f"\n{summary(diagnostics)}{where}\n")

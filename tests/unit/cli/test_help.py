@@ -55,7 +55,19 @@ def test_the_targets_are_the_compiler_s() -> None:
             ["--version"],
             {"lark", "jinja2", "elftools", "rich", "cffi", "oomlang.diagnostics", "oomlang.compiler"},
         ),
-        (["check", "-"], {"jinja2", "elftools", "rich", "cffi", "oomlang.kernel", "subprocess", "difflib"}),
+        (
+            ["check", "-"],
+            {
+                "jinja2",
+                "elftools",
+                "rich",
+                "cffi",
+                "oomlang.kernel",
+                "oomlang.diagnostics.render",
+                "subprocess",
+                "difflib",
+            },
+        ),
         (["facts", "rss"], {"lark", "jinja2", "elftools", "rich", "cffi", "oomlang.compiler"}),
     ],
 )
