@@ -30,6 +30,10 @@ from vm.machine import EnvironmentLacks, cache_root, say
 
 # How long a boot may take: seconds of emulation on a busy machine.
 BOOT_LIMIT = 120.0
+# By how much every time limit is longer on a flavour that is slower.
+PATIENCE = {"default": 1.0, "debug": 8.0}
+# What the debug flavour can do but does only on demand, as it costs the most: see docs/kernel-patch.md.
+CMDLINE = {"default": "", "debug": "slub_debug=- kmemleak=off"}
 PROBE_LIMIT = 20.0
 
 
@@ -60,7 +64,8 @@ class Vm:
         keep_console: Path | None = None,
     ) -> None:  # fmt: skip
         self.flavour, self.memory_mib, self.cpus, self.swap_mib = flavour, memory_mib, cpus, swap_mib
-        self.files, self.cmdline, self.accel = dict(files or {}), cmdline, accel
+        self.files, self.cmdline, self.accel = dict(files or {}), f"{CMDLINE[flavour]} {cmdline}", accel
+        self.patience = PATIENCE[flavour]
         self.keep_console = keep_console
         self.work: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -111,7 +116,7 @@ class Vm:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
             )
-        deadline = time.monotonic() + BOOT_LIMIT
+        deadline = time.monotonic() + BOOT_LIMIT * self.patience
         self.port = self._connect(deadline)
         self._receive(deadline, "to boot")
 
@@ -194,12 +199,17 @@ class Vm:
         return answer
 
     def call(self, op: str, *, limit: float | None = None, **arguments: Any) -> Any:
-        """One operation of the agent (`op_…` in guest/agent.py); no answer in `limit` seconds means the VM is lost."""
+        """One operation of the agent (`op_…` in guest/agent.py); no answer in `limit` seconds means the VM is lost.
+
+        Both `limit` and a `timeout` among the arguments grow with the flavour's slowness.
+        """
         if self.lost is not None:
             raise VmLost(f"already lost: {self.lost}")
         assert self.port is not None
         self.requests += 1
-        seconds = limit or float(arguments.get("timeout", 60)) + 60
+        if "timeout" in arguments:
+            arguments["timeout"] = float(arguments["timeout"]) * self.patience
+        seconds = limit * self.patience if limit else float(arguments.get("timeout", 60 * self.patience)) + 60
         request = json.dumps({"id": self.requests, "op": op, **arguments}).encode() + b"\n"
         self.port.settimeout(seconds)
         try:

@@ -21,6 +21,8 @@ from typing import Any, NoReturn
 
 CGROUPS = "/sys/fs/cgroup"
 OUTPUT_LIMIT = 4 << 20
+# Seconds for what takes none unless something is stuck: a killed process to end, an empty cgroup to go away.
+PATIENCE = 60.0
 
 Json = Any
 
@@ -287,7 +289,7 @@ class Agent:
         """Files of a cgroup."""
         return {name: self.op_read(f"{cgroup_dir(path)}/{name}").rstrip("\n") for name in names}
 
-    def op_cgroup_remove(self, path: str, timeout: float = 20) -> Json:
+    def op_cgroup_remove(self, path: str, timeout: float = PATIENCE) -> Json:
         """Kills what is left in a cgroup and below, and removes it."""
         top = cgroup_dir(path)
         if path.strip("/") and os.path.isdir(top):
@@ -354,7 +356,7 @@ class Agent:
         if child.status is None:
             os.kill(child.pid, signal)
             if signal == 9:
-                self.until(20, lambda: child.status is not None)
+                self.until(PATIENCE, lambda: child.status is not None)
         return child.report()
 
     def op_run(
@@ -390,7 +392,7 @@ class Agent:
         if not self.until(limit, lambda: finished() or child.status is not None):
             killed, timed_out = True, kill_after is None or limit == timeout
             os.kill(child.pid, 9)
-            self.until(10, lambda: child.status is not None)
+            self.until(PATIENCE, lambda: child.status is not None)
         self.until(0.5, finished)
         for fd in list(child.open):
             self.close(child, fd)
@@ -471,7 +473,9 @@ class Agent:
             if entry.is_dir(follow_symlinks=False):
                 self.op_cgroup_remove(text(os.fsencode(entry.name)))
         stuck = [child.name for child in self.children.values() if child.status is None]
-        if not self.until(20, lambda: all(child.status is not None for child in self.children.values())):
+        if not self.until(
+            PATIENCE, lambda: all(child.status is not None for child in self.children.values())
+        ):
             raise Refused(f"these did not die: {stuck}")
         self.until(0.2, lambda: not any(child.open for child in self.children.values()))
         for child in self.children.values():

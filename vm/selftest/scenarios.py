@@ -326,7 +326,7 @@ SCENARIOS: tuple[Callable[[Vm], None], ...] = (
 
 def wait_for(vm: Vm, driver: Driver, counter: str, seconds: float = 20) -> None:
     """Until a counter of the programs is not zero."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * vm.patience
     while not driver.counts()[counter]:
         assert time.monotonic() < end, f"{counter} stays 0"
         vm.call("sleep", seconds=0.05)
@@ -378,13 +378,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit 0: all hold, 1: some do not, 3: the machine lacks something, 4: a build failed or the VM was lost."""
     parser = argparse.ArgumentParser(prog="vm/selftest/run", description=__doc__.splitlines()[0])
     parser.add_argument("--flavour", default="default")
+    parser.add_argument("--cmdline", default="", help="more for the kernel's command line")
     parser.add_argument("-k", default="", metavar="TEXT", help="only scenarios whose names contain it")
     options = parser.parse_args(argv)
     failed = 0
     with tempfile.TemporaryDirectory(prefix="oomlang-selftest-") as work:
         try:
             begin = time.monotonic()
-            with Vm(flavour=options.flavour, files=compiled(Path(work))) as vm:
+            with Vm(flavour=options.flavour, cmdline=options.cmdline, files=compiled(Path(work))) as vm:
                 print(f"booted {vm.call('ping')['release']} in {time.monotonic() - begin:.1f} s", flush=True)
                 for scenario in SCENARIOS:
                     if options.k not in scenario.__name__:
