@@ -68,3 +68,4 @@ class Code(StrEnum):
 
     DIVISOR_ZERO = "W0601"
     UNUSED = "W0602"
+    MIXED_DEPTH = "W0603"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oomlang.facts.types import RATIO_LIMIT, RATIO_ONE
+from oomlang.facts.types import RATIO_LIMIT, RATIO_ONE, Type
 
 INT64_MAX = 2**63 - 1
 
@@ -103,3 +103,13 @@ def divide(numerator: int, divisor: int) -> int:
         return 0
     quotient = abs(numerator) // abs(divisor)
     return quotient if (numerator < 0) == (divisor < 0) else -quotient
+
+
+INPUT_RANGES: dict[Type, Interval] = {
+    Type.INT: Interval(-(2**31), 2**31 - 1),
+    Type.BYTES: Interval(0, 2**50),
+    Type.RATIO: Interval(0, 10**7),
+    Type.DURATION: Interval(0, 2**40),
+    Type.BOOL: Interval(0, 1),
+}
+"""What an input can be set to, by its type; base units."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
-from oomlang.facts import FACTS, Fact, Interval, Type, spell
+from oomlang.facts import FACTS, INPUT_RANGES, Type, spell
 from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_INPUTS, MAX_LETS, MAX_RULES, POLICY_NAME_BYTES
 from oomlang.semantics import model
@@ -18,15 +18,6 @@ from oomlang.syntax.suggest import did_you_mean
 LANGUAGE_VERSION = 1
 DEFAULT_NAME = "oomlang"
 """The name of a policy that gives itself none."""
-
-_INPUT_RANGES = {
-    Type.INT: Interval(-(2**31), 2**31 - 1),
-    Type.BYTES: Interval(0, 2**50),
-    Type.RATIO: Interval(0, 10**8),
-    Type.DURATION: Interval(0, 2**40),
-    Type.BOOL: Interval(0, 1),
-}
-"""What an input can be set to, by its type; base units."""
 
 
 def analyze(policy: tree.Policy, diagnostics: Diagnostics) -> model.Policy:
@@ -209,7 +200,7 @@ class _Analysis:
                 help=with_unit(int(literal.value), given, type),
             )
             return None
-        value, interval = int(literal.value), _INPUT_RANGES[type]
+        value, interval = int(literal.value), INPUT_RANGES[type]
         if value not in interval:
             low, high = spell(interval.low, type), spell(interval.high, type)
             self._diagnostics.error(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from oomlang.facts import FACTS, Interval, Scope, Type, spell
+from oomlang.facts import FACTS, INPUT_RANGES, Interval, Scope, Type, spell
 from oomlang.syntax import tree
 from oomlang.syntax.parser import parse
-from tests.strategies.policies import CGROUPS, COMMS, INPUT_RANGES, Features, policies, quoted
+from tests.strategies.policies import CGROUPS, COMMS, Features, policies, quoted
 
 # A test cannot give what follows from something else in it; the parts of rss have to add up, so they are left out.
 _FOLLOWS = (

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from oomlang.facts import FACTS, Interval, Scope, Type
+from oomlang.facts import FACTS, INPUT_RANGES, Interval, Scope, Type
 from oomlang.facts.table import TEXT_BYTES
 from tests.strategies import terms
 from tests.strategies.terms import CANDIDATE, Level, Term
@@ -28,14 +28,6 @@ NUMBERS = (Type.BYTES, Type.INT, Type.RATIO, Type.DURATION)
 EVERYTHING = frozenset(Scope)
 EVENT = frozenset({Scope.EVENT})
 MEMCG = frozenset({Scope.MEMCG})
-
-INPUT_RANGES = {
-    Type.INT: Interval(-(2**31), 2**31 - 1),
-    Type.BYTES: Interval(0, 2**50),
-    Type.RATIO: Interval(0, 10**8),
-    Type.DURATION: Interval(0, 2**40),
-    Type.BOOL: Interval(0, 1),
-}
 
 _ROUND_VALUES = {
     Type.BYTES: (0, 1, 4096, 2**20, 64 * 2**20, 2**30, 8 * 2**30),

@@ -20,9 +20,8 @@ from oomlang.cli.app import VERBS, program
 from oomlang.compiler import TARGETS, Compilation, Target, check, emit_c
 from oomlang.data import data_path
 from oomlang.diagnostics.render import render_text
-from oomlang.facts import FACTS, UNITS, types
+from oomlang.facts import FACTS, INPUT_RANGES, UNITS, types
 from oomlang.policy_tests import run_tests
-from oomlang.semantics.analyze import _INPUT_RANGES
 from oomlang.semantics.scope import FUNCTIONS, INPUT_TYPES
 from oomlang.syntax.printer import format_text
 
@@ -154,7 +153,7 @@ def test_the_ranges_of_inputs_are_those_of_the_checker() -> None:
         "duration": (0, 1099511627776),
         "bool": (0, 1),
     }
-    assert {t.value: (i.low, i.high) for t, i in _INPUT_RANGES.items()} == ranges
+    assert {t.value: (i.low, i.high) for t, i in INPUT_RANGES.items()} == ranges
 
 
 def test_the_targets_page_names_every_target() -> None:

@@ -32,4 +32,18 @@ PAGES = (
         wrong="let used = rss + swap\n\nkill highest rss\n",
         right="let used = rss + swap\n\nkill highest used\n",
     ),
+    Page(
+        code=Code.MIXED_DEPTH,
+        title="only one side of this comparison is read at a depth",
+        meaning="""
+            `at depth` binds to the side that it stands behind. The other side reads the task's own cgroup. The policy
+            compiles.
+        """,
+        why="""
+            `memcg.usage > memcg.low at depth 2` sounds as if both were read two levels below the root; only
+            `memcg.low` is. Put the comparison in parentheses to read both there, or write a depth behind each side.
+        """,
+        wrong="kill first when memcg.usage > memcg.low at depth 2\n",
+        right="kill first when (memcg.usage > memcg.low) at depth 2\n",
+    ),
 )

@@ -113,6 +113,7 @@ class Metadata:
             "maps": _maps(policy, target),
             "inputs": [_input(i) for i in policy.inputs],
             "rules": [_rule(r, collector) for r in _in_order(policy)],
+            "lets": [{"name": let.name, "line": let.line, "text": let.text} for let in policy.lets],
             "facts": sorted(facts),
             "loops": sorted(loops),
             "bounds": {"instructions": _bound(policy), "stack": 512},
