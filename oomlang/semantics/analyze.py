@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
-from oomlang.facts import FACTS, INPUT_RANGES, Type, spell
+from oomlang.facts import FACTS, INPUT_RANGES, Fact, Type, spell
 from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_INPUTS, MAX_LETS, MAX_RULES, POLICY_NAME_BYTES
 from oomlang.semantics import model
