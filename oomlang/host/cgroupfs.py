@@ -1,0 +1,215 @@
+"""Memory cgroups from cgroupfs: version 1, version 2 and both side by side.
+
+In: what /proc/PID/cgroup says. Out: the path of the process's *memory* cgroup and that cgroup's facts, each cgroup read
+once. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, mm/memcontrol.c of the kernel.
+
+Version 1 has no files for min, low, high and oom.group because its kernel side has no way to set them: they are 0, and
+unlimited for high. Its oom_kill counts the cgroup alone, not what lies below it, as the kernel's own counter does there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from oomlang.host.files import DIRECTORY, read_file
+from oomlang.host.model import UNLIMITED, MemcgFacts, MemcgPath
+from oomlang.host.mounts import CgroupMount, Mounts, below, components
+from oomlang.host.process_files import memory_cgroup_line
+
+_DELETED = b" (deleted)"
+_OOM_KILL = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
+
+_NO_CONTROLLER = "this kernel runs without the memory controller"
+_OUTSIDE = "it lies outside this cgroup namespace"
+_REMOVED = "the cgroup has been removed"
+
+
+@dataclass(slots=True)
+class CgroupReader:
+    """Finds and reads memory cgroups.
+
+    root: where the machine's files begin. swap: bytes of swap that the machine has. swappiness: vm.swappiness, None where
+    unknown. memcgs: what has been read, parents before children. unseen: (what, why) → cgroups of which it was not seen.
+    """
+
+    root: str
+    mounts: Mounts
+    swap: int
+    swappiness: int | None
+    memcgs: dict[MemcgPath, MemcgFacts] = field(default_factory=dict)
+    unseen: dict[tuple[str, str], list[MemcgPath]] = field(default_factory=dict)
+    _known: dict[bytes, tuple[MemcgPath | None, str]] = field(default_factory=dict)
+    _controllers: dict[MemcgPath, bytes | None] = field(default_factory=dict)
+
+    def memcg_of(self, data: bytes) -> tuple[MemcgPath | None, str]:
+        """A process's memory cgroup by the content of its /proc/PID/cgroup; None with the reason why."""
+        if data not in self._known:
+            self._known[data] = self._find(data)
+        return self._known[data]
+
+    def _find(self, data: bytes) -> tuple[MemcgPath | None, str]:
+        old, unified = memory_cgroup_line(data)
+        path = old if old is not None else unified
+        if path is None:
+            return None, _NO_CONTROLLER
+        parts = components(path)
+        if b".." in parts:
+            return None, _OUTSIDE
+        if path.endswith(_DELETED):
+            return None, _REMOVED
+        mounts = self.mounts.memory_v1 if old is not None else self.mounts.v2
+        if old is None:
+            found = self._with_controller(parts, mounts)
+            if found is None:
+                return None, _REMOVED
+            parts = found
+        self._read(parts, mounts)
+        return parts, ""
+
+    def _with_controller(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> MemcgPath | None:
+        """The nearest cgroup from `path` upwards that has the memory controller; None where `path` is not there.
+
+        `io` depends on `memory` (block/blk-cgroup.c): where only `io` is enabled the kernel accounts memory there too and
+        hides the files.
+        """
+        for length in range(len(path), 0, -1):
+            at = path[:length]
+            if at not in self._controllers:
+                self._controllers[at] = self._read_controllers(at, mounts)
+            controllers = self._controllers[at]
+            if controllers is None and length == len(path) and self._directory(at, mounts) is not None:
+                return None
+            if controllers is not None and {b"memory", b"io"} & set(controllers.split()):
+                return at
+        return ()
+
+    def _read_controllers(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> bytes | None:
+        directory = self._directory(path, mounts)
+        try:
+            return read_file(directory + b"/cgroup.controllers") if directory is not None else None
+        except OSError:
+            return None
+
+    def _directory(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> bytes | None:
+        """Where a cgroup's files are; None where no mount shows it."""
+        for mount in mounts:
+            inside = below(path, components(mount.root))
+            if inside is not None:
+                return b"/".join((os.fsencode(self.root.rstrip("/") + mount.point), *inside))
+        return None
+
+    def _read(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> None:
+        """Read a cgroup and those above it, unless that has been done."""
+        if path in self.memcgs:
+            return
+        if path:
+            self._read(path[:-1], mounts)
+        directory = self._directory(path, mounts)
+        if directory is None:
+            self.memcgs[path] = MemcgFacts(path=path, id=None)
+            if path:
+                self._miss("memcg", "no mounted cgroup file system shows it", path)
+            return
+        try:
+            fd = os.open(directory, DIRECTORY)
+        except OSError as error:
+            self.memcgs[path] = MemcgFacts(path=path, id=None)
+            self._miss("memcg", _why(error), path)
+            return
+        try:
+            inode = os.fstat(fd).st_ino
+            if not path:
+                self.memcgs[path] = MemcgFacts(path=path, id=inode)
+                return
+            facts, room = self._facts(path, fd, v2=mounts[0].v2)
+            self.memcgs[path] = MemcgFacts(path=path, id=inode, facts=facts, swap_room=room)
+        finally:
+            os.close(fd)
+
+    def _facts(self, path: MemcgPath, fd: int, *, v2: bool) -> tuple[dict[str, int], int | None]:
+        facts: dict[str, int] = {}
+
+        def read(fact: str, name: str, parse: Callable[[bytes], int] = _number) -> int | None:
+            try:
+                value = parse(read_file(name, fd))
+            except (OSError, ValueError) as error:
+                why = _why(error) if isinstance(error, OSError) else f"{name} holds no number"
+                self._miss(fact, f"{name}: {why}", path)
+                return None
+            return value
+
+        def note(fact: str, name: str, parse: Callable[[bytes], int] = _number) -> None:
+            value = read(fact, name, parse)
+            if value is not None:
+                facts[fact] = value
+
+        if v2:
+            for fact, name in _V2:
+                note(fact, name)
+            note("memcg.oom_kills", "memory.events", _oom_kills)
+            if self.swap:
+                note("memcg.swap", "memory.swap.current")
+        else:
+            note("memcg.usage", "memory.usage_in_bytes")
+            note("memcg.limit", "memory.limit_in_bytes", _v1_limit)
+            facts |= _V1_FIXED
+            note("memcg.oom_kills", "memory.oom_control", _oom_kills)
+            if self.swap:
+                both = read("memcg.swap", "memory.memsw.usage_in_bytes")
+                if both is not None and "memcg.usage" in facts:
+                    facts["memcg.swap"] = max(0, both - facts["memcg.usage"])
+        if not self.swap:
+            facts["memcg.swap"] = 0  # there is nothing that it could be charged for
+            return facts, 0
+        if v2:
+            room = read("memcg.swap", "memory.swap.max")
+            return facts, self._room(room, self.swappiness)
+        limit = read("memcg.swap", "memory.memsw.limit_in_bytes", _v1_limit)
+        if limit is not None:
+            limit = limit - facts["memcg.limit"] if "memcg.limit" in facts else None
+        return facts, self._room(limit, read("memcg.swap", "memory.swappiness"))
+
+    def _room(self, limit: int | None, swappiness: int | None) -> int | None:
+        """What `mem_cgroup_get_max()` adds to the limit: swap that the cgroup may use, none where swappiness is 0."""
+        if swappiness == 0:
+            return 0
+        return None if limit is None or swappiness is None else min(max(limit, 0), self.swap)
+
+    def _miss(self, fact: str, why: str, path: MemcgPath) -> None:
+        self.unseen.setdefault((fact, why), []).append(path)
+
+
+_V2 = (
+    ("memcg.usage", "memory.current"),
+    ("memcg.limit", "memory.max"),
+    ("memcg.min", "memory.min"),
+    ("memcg.low", "memory.low"),
+    ("memcg.high", "memory.high"),
+    ("memcg.oom_group", "memory.oom.group"),
+)
+_V1_FIXED = {"memcg.min": 0, "memcg.low": 0, "memcg.high": UNLIMITED, "memcg.oom_group": 0}
+_V1_UNLIMITED = 2**63 - 2**16
+"""PAGE_COUNTER_MAX in bytes is 2^63 less one page, of 64 KiB at most."""
+
+
+def _number(data: bytes) -> int:
+    return UNLIMITED if data == b"max\n" else int(data)
+
+
+def _v1_limit(data: bytes) -> int:
+    value = int(data)
+    return UNLIMITED if value >= _V1_UNLIMITED else value
+
+
+def _oom_kills(data: bytes) -> int:
+    match = _OOM_KILL.search(data)
+    if match is None:
+        raise ValueError("no oom_kill")
+    return int(match[1])
+
+
+def _why(error: OSError) -> str:
+    return (os.strerror(error.errno) if error.errno else str(error)).lower()

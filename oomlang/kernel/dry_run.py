@@ -1,0 +1,288 @@
+"""Rank the live machine in the kernel: a compiled `dry-run` object, loaded, run and read back.
+
+In: the object's bytes, the JSON of its section `.oomlang` and the event to rank for. Out: what the program wrote
+about every process and whom it would have killed, as the kernel read it. Read-only: nothing is killed.
+
+Errors: `EnvironmentLacks` without the rights, the kernel's BTF or libbpf; `VerifierRefusal` and `LibbpfError` where the
+kernel refuses the object; `ValueError` for metadata of another target and for inputs that the policy does not declare.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import TracebackType
+from typing import Any, Self
+
+from oomlang.diagnostics import EnvironmentLacks
+from oomlang.kernel.bindings import LibbpfError
+from oomlang.kernel.libbpf import BpfObject, open_object
+from oomlang.kernel.probe import kernel_btf_path, page_size, why_not_permitted
+from oomlang.kernel.runs import read_iterator
+from oomlang.kernel.variables import GlobalVariable, global_variables
+
+_PROGRAM = "dry_run"
+_REQUEST = struct.Struct("<QqQQQ")
+_HEAD = ("end", "tgid", "guard", "never", "verdict", "event_rule")
+
+
+class Guard(Enum):
+    """Why a task is no candidate: `enum guard` of templates/bpf/state.c.j2, in its order."""
+
+    NONE = 0
+    OOM_SCORE_ADJ_MIN = 1
+    NO_MM = 2
+    OOM_REAPED = 3
+    IN_VFORK = 4
+    VICTIM = 5
+    GLOBAL_INIT = 6
+    KERNEL_THREAD = 7
+    OUTSIDE = 8
+
+
+class Verdict(Enum):
+    """What becomes of the event: `enum verdict` of templates/bpf/state.c.j2, as far as it is about events."""
+
+    LEAVE_TO_KERNEL = 0
+    END_SCAN = 1
+    RANK = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The event to rank for. scope_id: the cgroup's id, 0 for the machine; scope_level: how far below the root it lies.
+    invoker: a pid, 0 for none. order: -1 for sysrq.
+    """
+
+    total_pages: int
+    order: int = 0
+    scope_id: int = 0
+    scope_level: int = 0
+    invoker: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRecord:
+    """What the program wrote about one process. pid: in the initial pid namespace.
+
+    never: the number of the `never kill` rule that covers it, 0 for none. The rest is only there where `guard` is
+    `NONE`: points (pages) and start (ns since boot) of the keys that always stand last; facts by name and the depth they
+    were read at (None: the task's own cgroup, and facts of the task), in base units, a text as its bytes; inputs per
+    memcg likewise; numbers: of the rules, by rule number, the higher first (`at each depth` has none).
+    """
+
+    pid: int
+    guard: Guard
+    never: int = 0
+    points: int = 0
+    start: int = 0
+    facts: Mapping[tuple[str, int | None], int | bytes] = field(default_factory=dict)
+    inputs: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    numbers: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """One pass over all processes.
+
+    verdict, event_rule: of the event rules (0: none held). victim: its pid, None where nothing would be killed. It is
+    the first of those that no guard and no rule covers, though a record says VICTIM: a kernel that finds a victim
+    which is still dying ends its scan (`dying`).
+    """
+
+    verdict: Verdict
+    event_rule: int
+    records: tuple[ProcessRecord, ...]
+    victim: int | None
+
+    @property
+    def dying(self) -> bool:
+        """Whether a victim that has not freed its memory yet would have ended the kernel's scan."""
+        return any(record.guard is Guard.VICTIM for record in self.records)
+
+
+class DryRunner:
+    """A loaded `dry-run` object; each `run` is one pass. A context manager: closing it unloads the program.
+
+    knobs: values of the policy's knobs by name. memcg_inputs: values of its inputs per memcg, by name and cgroup id.
+    All in base units.
+    """
+
+    def __init__(
+        self,
+        image: bytes,
+        metadata: Mapping[str, Any],
+        *,
+        knobs: Mapping[str, int] | None = None,
+        memcg_inputs: Mapping[str, Mapping[int, int]] | None = None,
+    ) -> None:
+        if metadata.get("target") != "dry-run":
+            raise ValueError(f"an object for {metadata.get('target')} cannot be run dry")
+        lacks = why_not_permitted("rank the live machine in the kernel")
+        if lacks is not None:
+            raise lacks
+        kernel_btf_path()
+        self._record = _Layout(metadata)
+        variables = global_variables(image)
+        self._object: BpfObject = open_object(image, name="oomlang")
+        try:
+            self._set(variables["page_shift"], struct.pack("<I", page_size().bit_length() - 1))
+            inputs = {i["name"]: i for i in metadata["inputs"]}
+            for name, value in (knobs or {}).items():
+                declared = _input(inputs, name, per_memcg=False)
+                self._set(variables[declared["variable"]], _cell(declared, value))
+            self._load()
+            for name, values in (memcg_inputs or {}).items():
+                declared = _input(inputs, name, per_memcg=True)
+                cells = self._object.map(declared["map"]).handle()
+                for memcg_id, value in values.items():
+                    cells.update(struct.pack("<Q", memcg_id), _cell(declared, value))
+            self._request = self._object.map(variables["request"].section).handle()
+            self._link = self._object.program(_PROGRAM).attach_iterator()
+        except BaseException:
+            self._object.close()
+            raise
+
+    def run(self, request: Request) -> DryRun:
+        """Rank all processes for an event."""
+        data = _REQUEST.pack(
+            request.total_pages, request.order, request.scope_id, request.scope_level, request.invoker
+        )
+        self._request.update(bytes(4), data.ljust(self._request.value_size, b"\0"))
+        return self._record.decode(read_iterator(self._link.fd))
+
+    def close(self) -> None:
+        """Detach and unload it."""
+        self._link.close()
+        self._object.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _set(self, variable: GlobalVariable, data: bytes) -> None:
+        self._object.map(variable.section).set_variable(variable, data)
+
+    def _load(self) -> None:
+        try:
+            self._object.load()
+        except LibbpfError as error:
+            if error.errno == errno.EINVAL and any("iter/task" in message for message in error.messages):
+                raise EnvironmentLacks(
+                    f"this kernel has no BPF task iterators: {error}", mend="boot Linux 5.8 or newer"
+                ) from error
+            raise
+
+
+def dry_run(
+    image: bytes,
+    metadata: Mapping[str, Any],
+    request: Request,
+    *,
+    knobs: Mapping[str, int] | None = None,
+    memcg_inputs: Mapping[str, Mapping[int, int]] | None = None,
+) -> DryRun:
+    """Load an object, rank the machine once, unload it. Arguments and errors: as for `DryRunner`."""
+    with DryRunner(image, metadata, knobs=knobs, memcg_inputs=memcg_inputs) as runner:
+        return runner.run(request)
+
+
+def _input(inputs: Mapping[str, Any], name: str, *, per_memcg: bool) -> Mapping[str, Any]:
+    declared: Mapping[str, Any] | None = inputs.get(name)
+    if declared is None or declared["per_memcg"] is not per_memcg:
+        raise ValueError(f"the policy has no input {name!r} {'per memcg' if per_memcg else 'that is a knob'}")
+    return declared
+
+
+def _cell(declared: Mapping[str, Any], value: int) -> bytes:
+    """An input's value as it lies in its map."""
+    low, high = declared["range"]
+    if not low <= value <= high:
+        raise ValueError(f"input {declared['name']!r} takes {low} to {high}, not {value}")
+    return value.to_bytes(declared["bytes"], "little", signed=low < 0 or declared["bytes"] > 1)
+
+
+_MEMCG = re.compile(r"memcg_(?:at_(\d+)_)?(.+)")
+
+
+class _Layout:
+    """Decodes records by the layout that the metadata gives."""
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        layout = metadata["record"]
+        self._fields = [(name, offset, size) for name, offset, size in layout["fields"]]
+        spelled = ""
+        end = 0
+        for _, offset, size in self._fields:
+            if offset != end:
+                raise ValueError("the fields of the record do not follow one another")
+            spelled += "q" if size == 8 else f"{size}s"
+            end = offset + size
+        self._struct = struct.Struct("<" + spelled)
+        if self._struct.size != layout["size"]:
+            raise ValueError(f"the record has {layout['size']} bytes, its fields {self._struct.size}")
+        self._facts: list[tuple[int, tuple[str, int | None]]] = []
+        self._inputs: list[tuple[int, tuple[str, int | None]]] = []
+        self._numbers: list[tuple[int, int]] = []
+        self._place = {name: i for i, (name, _, _) in enumerate(self._fields)}
+        spellings = {fact.replace(".", "_"): fact for fact in metadata["facts"]} | {"memcg_id": "memcg.id"}
+        for i, (name, _, _) in enumerate(self._fields):
+            if name in _HEAD or name in ("points", "start"):
+                continue
+            if name.startswith("rule_"):
+                self._numbers.append((i, int(name.removeprefix("rule_"))))
+            elif (match := _MEMCG.fullmatch(name)) is None:
+                self._facts.append((i, (spellings[name], None)))
+            else:
+                depth = int(match[1]) if match[1] else None
+                if match[2].startswith("in_"):
+                    self._inputs.append((i, (match[2].removeprefix("in_"), depth)))
+                else:
+                    self._facts.append((i, (spellings[f"memcg_{match[2]}"], depth)))
+
+    def decode(self, data: bytes) -> DryRun:
+        """All records of a pass."""
+        place = self._place
+        records: list[ProcessRecord] = []
+        verdict, event_rule = Verdict.RANK, 0
+        rows = list(self._struct.iter_unpack(data))
+        if not rows or not rows[-1][place["end"]]:
+            raise LibbpfError("read all that the dry run writes", errno=errno.EIO)
+        for row in rows[:-1]:
+            guard = Guard(row[place["guard"]])
+            verdict, event_rule = Verdict(row[place["verdict"]]), row[place["event_rule"]]
+            pid = row[place["tgid"]]
+            if guard is not Guard.NONE:
+                records.append(ProcessRecord(pid=pid, guard=guard))
+                continue
+            records.append(
+                ProcessRecord(
+                    pid=pid,
+                    guard=guard,
+                    never=row[place["never"]],
+                    points=row[place["points"]],
+                    start=row[place["start"]],
+                    facts={key: _value(row[i]) for i, key in self._facts},
+                    inputs={key: row[i] for i, key in self._inputs},
+                    numbers={number: row[i] for i, number in self._numbers},
+                )
+            )
+        return DryRun(
+            verdict=verdict,
+            event_rule=event_rule,
+            records=tuple(records),
+            victim=rows[-1][place["tgid"]] or None,
+        )
+
+
+def _value(field: Any) -> int | bytes:
+    """A number, or a text up to its NUL."""
+    return field.split(b"\0", 1)[0] if isinstance(field, bytes) else int(field)
