@@ -1,0 +1,435 @@
+"""What every object is held against before anybody gets it.
+
+In: an object that clang made, and the metadata that it should carry. Out: nothing, or `InternalError` with every check
+that failed: clang made something else than we meant, or we meant something wrong; both are bugs of ours.
+
+The object is read through pyelftools and not through the reader that `inspect` uses: two readers have to agree about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final
+
+from oomlang.diagnostics import InternalError
+from oomlang.targets.bpf import code as flow
+from oomlang.targets.bpf.elf import (
+    SHF_ALLOC,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    UNDEFINED,
+    BadElf,
+    ElfObject,
+    Relocation,
+    Symbol,
+)
+from oomlang.targets.bpf.elf_by_pyelftools import read_with_pyelftools
+from oomlang.targets.bpf.instructions import LD_IMM64, SLOT, BadCode, Instruction, oddity
+from oomlang.targets.bpf.metadata import SECTION as METADATA_SECTION
+from oomlang.targets.bpf.metadata import Metadata, metadata_json
+from oomlang.targets.bpf.names import helper_name, map_type_name
+from oomlang.targets.bpf.object_btf import MAPS_SECTION, BadBtf, core_relocations, declared_maps
+
+LICENSES: Final = frozenset(
+    {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
+)
+"""What the kernel's license_is_gpl_compatible() accepts."""
+
+MAX_FRAMES: Final = 8
+"""The kernel's MAX_CALL_FRAMES."""
+
+MAP_LOOKUP: Final = 1
+MAP_UPDATE: Final = 2
+GET_CURRENT_PID_TGID: Final = 14
+PROBE_READ_KERNEL: Final = 113
+PROBE_READ_KERNEL_STR: Final = 115
+KTIME_GET_BOOT_NS: Final = 125
+SEQ_WRITE: Final = 127
+
+_READING = frozenset(
+    {MAP_LOOKUP, GET_CURRENT_PID_TGID, PROBE_READ_KERNEL, PROBE_READ_KERNEL_STR, KTIME_GET_BOOT_NS}
+)
+HELPERS: Final[Mapping[str, frozenset[int]]] = {
+    "begin_event": _READING,
+    "evaluate_task": _READING,
+    "end_event": _READING | {MAP_UPDATE},
+    "dry_run": _READING | {SEQ_WRITE},
+}
+"""Which helpers a program may call, by its name. None that writes to anything but our own maps and the reader's file."""
+
+KFUNCS: Final[Mapping[str, frozenset[str]]] = {"begin_event": frozenset({"set_oom_policy_name"})}
+"""Which kfuncs a program may call, by its name."""
+
+UPDATED_MAP: Final = "nothing_found"
+"""The one map that a program writes to through a helper."""
+
+_MAX_COMPLAINTS = 20  # of one check
+_LICENSE = "license"
+_NEEDED = (_LICENSE, ".BTF", ".BTF.ext", METADATA_SECTION, ".symtab", ".strtab")
+_POSSIBLE = frozenset({"", ".text", ".rodata", ".data", ".bss", ".llvm_addrsig"})
+_POSSIBLE_PREFIXES = (".rodata.", ".data.", ".debug_")
+_DATA_SECTIONS = (".rodata", ".data", ".bss")
+_KNOBS = ".data.inputs"
+
+
+def check_object(image: bytes, metadata: Mapping[str, Any]) -> None:
+    """Hold a compiled object against everything that it must be. metadata: what its section `.oomlang` must say.
+
+    Raises `InternalError` that lists every failed check.
+    """
+    try:
+        elf = read_with_pyelftools(image)
+        failed = failed_checks(elf, metadata)
+    except BadElf as error:
+        failed = [f"header: {error}"]
+    if failed:
+        raise InternalError(
+            "the compiled object fails our own checks:\n" + "\n".join(f"  {line}" for line in failed)
+        )
+
+
+def failed_checks(elf: ElfObject, metadata: Mapping[str, Any]) -> list[str]:
+    """Every failed check, each as `check: what is wrong`. metadata: of the right shape."""
+    subject = _Subject(elf, metadata)
+    failed = []
+    for name, check in CHECKS:
+        complaints = list(islice(check(subject), _MAX_COMPLAINTS + 1))
+        failed += [f"{name}: {what}" for what in complaints[:_MAX_COMPLAINTS]]
+        if len(complaints) > _MAX_COMPLAINTS:
+            failed.append(f"{name}: … and more")
+    return failed
+
+
+class _Subject:
+    """The object under examination, and what several checks ask of it."""
+
+    def __init__(self, elf: ElfObject, metadata: Mapping[str, Any]) -> None:
+        self.elf = elf
+        self.metadata = metadata
+        self.broken_code = ""
+        """Why there is no `code`."""
+
+    @cached_property
+    def code(self) -> flow.Code | None:
+        """The functions; None where the bytes are none, which `_functions` reports."""
+        try:
+            return flow.Code(self.elf)
+        except BadCode as error:
+            self.broken_code = str(error)
+            return None
+
+    @property
+    def programs(self) -> dict[str, str]:
+        """The section of each program, by its name."""
+        return {p["name"]: p["section"] for p in self.metadata["programs"]}
+
+    @property
+    def maps(self) -> dict[str, Mapping[str, Any]]:
+        """The maps that there should be."""
+        return {m["name"]: m for m in self.metadata["maps"]}
+
+    @property
+    def functions(self) -> tuple[flow.Function, ...]:
+        return self.code.functions if self.code else ()
+
+    def reached(self) -> Iterator[tuple[str, flow.Function, flow.Survey]]:
+        """Each program's name with each function that it can reach."""
+        if self.code is None:
+            return
+        for number, function in enumerate(self.code.functions):
+            if function.is_program:
+                for callee in self.code.reachable(number):
+                    yield function.name, self.code.functions[callee], self.code.surveys[callee]
+
+    def defined(self, section: str) -> list[Symbol]:
+        """The variables of a section."""
+        return [s for s in self.elf.symbols if s.kind == STT_OBJECT and self.elf.section_name(s) == section]
+
+
+# The object as a whole
+
+
+def _sections(subject: _Subject) -> Iterator[str]:
+    """Exactly the expected sections: none is missing, none is there that is not known, none is there twice."""
+    programs = set(subject.programs.values())
+    held = {*programs, *_NEEDED, *_POSSIBLE} | ({MAPS_SECTION} if subject.maps else set())
+    names = [s.name for s in subject.elf.sections]
+    needed = [*sorted(programs), *_NEEDED] + ([MAPS_SECTION] if subject.maps else [])
+    yield from (f"there is no section `{name}`" for name in needed if name not in names)
+    for name in sorted(set(names)):
+        plain = name.removeprefix(".rel")
+        if not (name in held or plain in held or plain.startswith(_POSSIBLE_PREFIXES)):
+            yield f"there is an unexpected section `{name}`"
+        if names.count(name) > 1:
+            yield f"there are {names.count(name)} sections `{name}`"
+    for section in subject.elf.code:
+        if section.name not in programs and section.name != flow.SUBPROGRAMS:
+            yield f"section `{section.name}` holds code"
+
+
+def _programs(subject: _Subject) -> Iterator[str]:
+    """Exactly the programs of the metadata, each alone in its section."""
+    found = {(f.name, f.section.name) for f in subject.functions if f.is_program}
+    meant = set(subject.programs.items())
+    yield from (f"there is no program `{name}` in section `{place}`" for name, place in sorted(meant - found))
+    yield from (f"there is a program `{name}` in section `{place}`" for name, place in sorted(found - meant))
+
+
+def _license(subject: _Subject) -> Iterator[str]:
+    """A license under which the kernel lets a program call all helpers."""
+    section = subject.elf.section(_LICENSE)
+    if section is not None:
+        text = subject.elf.contents(section)
+        if text not in {name.encode() + b"\0" for name in LICENSES}:
+            yield f"{text!r} is not GPL-compatible"
+
+
+def _types(subject: _Subject) -> Iterator[str]:
+    """`.BTF` and `.BTF.ext` that can be read, with CO-RE relocations."""
+    ext = subject.elf.section(".BTF.ext")
+    try:
+        if ext is not None and core_relocations(subject.elf.contents(ext)) == 0:
+            yield "there are no CO-RE relocations"
+        if subject.elf.section(".BTF") is not None:
+            _declared(subject)
+    except BadBtf as error:
+        yield str(error)
+
+
+def _metadata(subject: _Subject) -> Iterator[str]:
+    """The section that the object describes itself in, byte for byte, and in no memory when it is loaded."""
+    section = subject.elf.section(METADATA_SECTION)
+    if section is None:
+        return
+    meant = metadata_json(Metadata(data=dict(subject.metadata), layout=None)).encode()
+    found = subject.elf.contents(section)
+    if found != meant:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(found, meant, strict=False)) if a != b),
+            min(len(found), len(meant)),
+        )
+        yield f"section `{METADATA_SECTION}` differs from the metadata from byte {at} on"
+    if section.flags & SHF_ALLOC:
+        yield f"section `{METADATA_SECTION}` would be loaded"
+
+
+def _maps(subject: _Subject) -> Iterator[str]:
+    """Exactly the maps of the metadata, by symbols and by BTF, with their types and sizes."""
+    found = {s.name for s in subject.defined(MAPS_SECTION)}
+    meant = subject.maps
+    yield from (f"there is no map `{name}`" for name in sorted(meant.keys() - found))
+    yield from (f"there is an unexpected map `{name}`" for name in sorted(found - meant.keys()))
+    try:
+        declared = {m.name: m for m in _declared(subject)}
+    except BadBtf:
+        return  # reported by `_types`
+    if declared.keys() != found:
+        yield f"BTF declares the maps {sorted(declared)}"
+    for name in sorted(meant.keys() & declared.keys()):
+        is_ = declared[name]
+        shape = (map_type_name(is_.type or 0), is_.key, is_.value)
+        if shape != (meant[name]["type"], meant[name]["key"], meant[name]["value"]) or not is_.max_entries:
+            yield f"map `{name}` is (type, key, value) {shape} with {is_.max_entries} entries"
+
+
+def _declared(subject: _Subject) -> Any:
+    section = subject.elf.section(".BTF")
+    return declared_maps(subject.elf.contents(section)) if section else ()
+
+
+def _inputs(subject: _Subject) -> Iterator[str]:
+    """The knobs of the metadata are the variables of their section."""
+    found = {s.name: s.size for s in subject.defined(_KNOBS)}
+    meant = {i["variable"]: i["bytes"] for i in subject.metadata["inputs"] if i["map"] == _KNOBS}
+    if found != meant:
+        yield f"section `{_KNOBS}` holds {found} instead of {meant} (variable: bytes)"
+
+
+# Code
+
+
+def _functions(subject: _Subject) -> Iterator[str]:
+    """Every instruction belongs to a function."""
+    if subject.code is None:
+        yield subject.broken_code
+        return
+    for section in subject.elf.code:
+        held = sum(f.slots for f in subject.functions if f.section is section)
+        if held * SLOT != section.size:
+            yield f"{held} of the {section.size // SLOT} instructions of section `{section.name}` are in functions"
+
+
+def _instructions(subject: _Subject) -> Iterator[str]:
+    """Only instructions that there are, with what they refer to left to relocations."""
+    for function in subject.functions:
+        for index, instruction in function.instructions():
+            wrong = oddity(instruction)
+            if wrong is None and instruction.opcode == LD_IMM64 and instruction.src:
+                wrong = f"a 64-bit immediate of the kind {instruction.src}"
+            if wrong is None and instruction.is_kfunc_call:
+                wrong = "a kfunc by number"
+            if wrong is not None:
+                yield f"function `{function.name}`, instruction {index}: {wrong}"
+
+
+def _jumps(subject: _Subject) -> Iterator[str]:
+    """All jumps stay inside their function."""
+    for function in subject.functions:
+        yield from (f"function `{function.name}`: {error}" for error in flow.jump_errors(function))
+
+
+def _calls(subject: _Subject) -> Iterator[str]:
+    """Every call leads to the beginning of a function."""
+    if subject.code is not None:
+        for function, survey in zip(subject.code.functions, subject.code.surveys, strict=True):
+            for index in survey.unresolved:
+                yield f"function `{function.name}`, instruction {index} calls no function"
+            for callee in survey.functions:
+                if subject.code.functions[callee].is_program:
+                    yield f"function `{function.name}` calls program `{subject.code.functions[callee].name}`"
+
+
+def _relocations(subject: _Subject) -> Iterator[str]:
+    """Every relocation of code: an address of a known map or of data, a call of a function or of the known kfunc."""
+    if subject.code is None:
+        return
+    listings = {}
+    for function in subject.functions:
+        listings.update({(function.section.index, i): (function, one) for i, one in function.instructions()})
+    known_kfuncs = frozenset().union(*KFUNCS.values())
+    for number, rows in subject.elf.relocations.items():
+        place = subject.elf.sections[number].name
+        for relocation in rows:
+            holder = listings.get((number, relocation.offset // SLOT))
+            if holder is None or relocation.offset % SLOT:
+                yield f"section `{place}`, byte {relocation.offset}: a relocation inside an instruction"
+                continue
+            wrong = _relocation_error(subject, relocation, holder[1], known_kfuncs)
+            if wrong:
+                yield f"function `{holder[0].name}`, instruction {relocation.offset // SLOT}: {wrong}"
+
+
+def _relocation_error(
+    subject: _Subject, relocation: Relocation, instruction: Instruction, known_kfuncs: frozenset[str]
+) -> str | None:
+    symbol = relocation.symbol
+    place = subject.elf.section_name(symbol)
+    what = f"refers to `{symbol.name or place}`"
+    match relocation.kind:
+        case 1:  # R_BPF_64_64
+            if instruction.opcode != LD_IMM64:
+                return f"{what}, and is no 64-bit immediate"
+            if place == MAPS_SECTION and symbol.kind == STT_OBJECT and symbol.name in subject.maps:
+                return None if instruction.imm64 == 0 else f"{what}, but not to its beginning"
+            if place is not None and _is_data(place):
+                return None
+            return f"{what}, which is neither a map of the metadata nor data"
+        case 10:  # R_BPF_64_32
+            if not instruction.is_pseudo_call:
+                return f"{what}, and is no call"
+            if symbol.section == UNDEFINED:
+                return None if symbol.name in known_kfuncs else f"{what}, which is not a known kfunc"
+            if place == flow.SUBPROGRAMS and symbol.kind in (STT_FUNC, STT_SECTION):
+                return None
+            return f"{what}, which is no function of ours"
+        case kind:
+            return f"{what} by the unknown relocation {kind}"
+
+
+def _is_data(section: str) -> bool:
+    return section in _DATA_SECTIONS or section.startswith((".rodata.", ".data."))
+
+
+def _kfuncs(subject: _Subject) -> Iterator[str]:
+    """Only the programs that may call a kfunc reach one."""
+    for program, function, survey in subject.reached():
+        allowed = KFUNCS.get(program, frozenset())
+        for name in survey.externals:
+            if name not in allowed:
+                yield f"program `{program}` reaches kfunc `{name}`, in function `{function.name}`"
+
+
+def _helpers(subject: _Subject) -> Iterator[str]:
+    """Every helper that a program can reach is one that it may call."""
+    for program, function, survey in subject.reached():
+        allowed = HELPERS.get(program, frozenset())
+        for number in survey.helpers:
+            if number not in allowed:
+                name = helper_name(number)
+                yield f"program `{program}` reaches helper {number} ({name}), in function `{function.name}`"
+
+
+def _updates(subject: _Subject) -> Iterator[str]:
+    """A map is written to by a program itself, one that uses no other map: the pointer can come from nowhere else."""
+    if subject.code is None:
+        return
+    for function, survey in zip(subject.code.functions, subject.code.surveys, strict=True):
+        if MAP_UPDATE not in survey.helpers:
+            continue
+        if not function.is_program:
+            yield f"function `{function.name}` writes to a map that it may have been given"
+        for index, _ in function.instructions():
+            relocation = subject.code.relocation(function, index)
+            if relocation is None or subject.elf.section_name(relocation.symbol) != MAPS_SECTION:
+                continue
+            if relocation.symbol.name != UPDATED_MAP:
+                yield f"function `{function.name}` writes to a map and uses `{relocation.symbol.name}`"
+
+
+def _loops(subject: _Subject) -> Iterator[str]:
+    """No loop but in the functions that are meant to have a bounded one."""
+    allowed = set(subject.metadata["loops"])
+    for function in subject.functions:
+        if function.name not in allowed:
+            closing = flow.loops(function)
+            if closing:
+                yield f"function `{function.name}` has a loop at instruction {closing[0]}"
+
+
+def _stack(subject: _Subject) -> Iterator[str]:
+    """The deepest chain of calls fits into the stack, and ends."""
+    bound = subject.metadata["bounds"]["stack"]
+    for number, function in enumerate(subject.functions):
+        assert subject.code is not None  # or there would be no functions
+        deepest = subject.code.deepest(number)
+        if deepest is None:
+            yield f"function `{function.name}` ends in recursion"
+        elif function.is_program:
+            if deepest[0] > bound:
+                yield f"program `{function.name}` uses up to {deepest[0]} bytes of stack, more than {bound}"
+            if deepest[1] > MAX_FRAMES:
+                yield f"program `{function.name}` calls {deepest[1]} functions deep, more than {MAX_FRAMES}"
+
+
+def _size(subject: _Subject) -> Iterator[str]:
+    """No more instructions than the metadata promises."""
+    count = sum(s.size for s in subject.elf.code) // SLOT
+    bound = subject.metadata["bounds"]["instructions"]
+    if count > bound:
+        yield f"{count} instructions are more than {bound}"
+
+
+CHECKS: Final[tuple[tuple[str, Callable[[_Subject], Iterator[str]]], ...]] = (
+    ("sections", _sections),
+    ("functions", _functions),
+    ("programs", _programs),
+    ("license", _license),
+    ("types", _types),
+    ("metadata", _metadata),
+    ("maps", _maps),
+    ("inputs", _inputs),
+    ("instructions", _instructions),
+    ("jumps", _jumps),
+    ("calls", _calls),
+    ("relocations", _relocations),
+    ("kfuncs", _kfuncs),
+    ("helpers", _helpers),
+    ("updates", _updates),
+    ("loops", _loops),
+    ("stack", _stack),
+    ("size", _size),
+)
+"""In the order of the report. `header` stands before them all: without it nothing can be read."""
