@@ -44,6 +44,11 @@ class CgroupReader:
     _known: dict[bytes, tuple[MemcgPath | None, str]] = field(default_factory=dict)
     _controllers: dict[MemcgPath, bytes | None] = field(default_factory=dict)
 
+    @property
+    def v1(self) -> bool:
+        """Whether the memory controller has a hierarchy of its own."""
+        return bool(self.mounts.memory_v1)
+
     def memcg_of(self, data: bytes) -> tuple[MemcgPath | None, str]:
         """A process's memory cgroup by the content of its /proc/PID/cgroup; None with the reason why."""
         if data not in self._known:

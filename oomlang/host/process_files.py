@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+PF_EXITING = 0x00000004
 PF_KTHREAD = 0x00200000
 
 _KIB = 1024
@@ -26,10 +27,10 @@ SIZE_FACTS = tuple(_SIZES.values())
 
 
 class Stat(NamedTuple):
-    """/proc/PID/stat. start: clock ticks since boot."""
+    """/proc/PID/stat. exiting: the first thread is. start: clock ticks since boot."""
 
     comm: bytes
-    state: bytes
+    exiting: bool
     kernel_thread: bool
     nice: int
     start: int
@@ -46,10 +47,11 @@ def parse_stat(data: bytes) -> Stat:
     )  # the field that proc_pid_stat(5) numbers 3 is the first of these
     if begin < 0 or len(fields) < 21:
         raise ValueError("no line of /proc/PID/stat")
+    flags = int(fields[6])
     return Stat(
         data[begin + 1 : end],
-        fields[0],
-        bool(int(fields[6]) & PF_KTHREAD),
+        bool(flags & PF_EXITING),
+        bool(flags & PF_KTHREAD),
         int(fields[16]),
         int(fields[19]),
     )

@@ -25,6 +25,7 @@ _MEMINFO = re.compile(rb"^(MemTotal|SwapTotal):\s+(\d+) kB$", re.MULTILINE)
 _NO_MM = dict.fromkeys(SIZE_FACTS, 0)
 
 _TASK_FACTS = ("uid", "threads", *SIZE_FACTS)
+_EXITED = "cgroups of version 1 do not show for a task that is exiting"
 _GUARDS = Unseen(
     what=("guard",),
     why="/proc does not show whether a task is in vfork, reaped already, or a victim that is still dying",
@@ -96,12 +97,17 @@ class _Reading:
             if stat.kernel_thread:
                 return
             facts, has_mm = self._status.read(read_file("status", directory))
+            shows_cgroup = "cgroup"
             if not has_mm:
-                threads = facts["threads"]
-                has_mm = threads > 1 and self._other_thread(name, directory, facts)
-                if not has_mm:
+                thread = self._other_thread(name, directory, facts) if facts["threads"] > 1 else None
+                if thread is None:
                     facts |= _NO_MM
-            memcg, why = cgroups.memcg_of(read_file("cgroup", directory))
+                else:
+                    has_mm, shows_cgroup = True, f"task/{thread}/cgroup"
+            if stat.exiting and shows_cgroup == "cgroup" and cgroups.v1:
+                memcg, why = None, _EXITED
+            else:
+                memcg, why = cgroups.memcg_of(read_file(shows_cgroup, directory))
             facts["oom_score_adj"] = int(read_file("oom_score_adj", directory))
         except (FileNotFoundError, ProcessLookupError):
             return
@@ -128,13 +134,13 @@ class _Reading:
             TaskFacts(pid=pid, comm=stat.comm, memcg=memcg, start=stat.start, has_mm=has_mm, facts=facts)
         )
 
-    def _other_thread(self, name: str, directory: int, facts: dict[str, int]) -> bool:
-        """The memory map of the first thread that has one, as `find_lock_task_mm()` finds it: the leader may have
-        exited while its threads hold all the memory. Whether there is one.
+    def _other_thread(self, name: str, directory: int, facts: dict[str, int]) -> str | None:
+        """Read the memory map of the first thread that has one, as `find_lock_task_mm()` finds it: the leader may have
+        exited while its threads hold all the memory. The thread's id, None where none has.
         """
         threads = os.open("task", DIRECTORY, dir_fd=directory)
         try:
-            for thread in sorted(os.listdir(threads), key=int):
+            for thread in os.listdir(threads):  # in the order of the kernel's own list
                 if thread == name:
                     continue
                 try:
@@ -143,10 +149,10 @@ class _Reading:
                     continue  # it has exited
                 if has_mm:
                     facts |= {fact: found[fact] for fact in SIZE_FACTS if fact in found}
-                    return True
+                    return thread
         finally:
             os.close(threads)
-        return False
+        return None
 
     def _unreadable(self, pid: int, error: OSError | None) -> None:
         why = "its files in /proc make no sense"

@@ -1,0 +1,1 @@
+"""Several readers of one policy, held against each other."""
