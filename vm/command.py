@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vm.harness import StepFailed, Vm, VmLost
 from vm.kernel import FRAGMENTS
-from vm.machine import EXIT_ENVIRONMENT, EXIT_OURS, BuildFailed, EnvironmentLacks
+from vm.machine import EXIT_ENVIRONMENT, EXIT_OURS, BuildFailed, EnvironmentLacks, end_like_an_interrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", action="store_true", help="show the kernel's log too, at the end")
     parser.add_argument("program", nargs="+", help="the program and its arguments, after --")
     options = parser.parse_args(argv)
+    end_like_an_interrupt()
     files: dict[str, Path | bytes] = {path.name: path for path in options.file}
     try:
         with Vm(

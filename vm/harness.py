@@ -309,6 +309,9 @@ def qemu_argv(kernel_dir: Path, accel: str, memory_mib: int, cpus: int, cmdline:
         f"loglevel=6 net.ifnames=0 random.trust_cpu=1 {cmdline}"
     )
     return [
+        # Whoever started the machine may be killed: no QEMU is to outlive that. (The signal comes when the *thread* that
+        # started it ends, so a machine belongs to a thread that lives as long.)
+        "setpriv", "--pdeathsig", "KILL", "--",
         "qemu-system-x86_64", "-M", "q35", "-accel", accel, "-cpu", "host" if accel == "kvm" else "max",
         "-smp", str(cpus), "-m", str(memory_mib), "-nodefaults", "-no-user-config", "-display", "none",
         "-monitor", "none", "-no-reboot", "-device", "virtio-rng-pci",

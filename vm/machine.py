@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,11 @@ def use_environment() -> None:
     python = Path(__file__).resolve().parent.parent / ".venv/bin/python"
     if python.exists() and Path(sys.prefix).resolve() != python.parent.parent.resolve():
         os.execv(python, [str(python), *sys.argv])
+
+
+def end_like_an_interrupt() -> None:
+    """Makes SIGTERM clean up on the way out, as an exception does; for scripts."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def say(text: str) -> None:

@@ -20,7 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vm.harness import StepFailed, Vm, VmLost
-from vm.machine import EXIT_ENVIRONMENT, EXIT_OURS, BuildFailed, EnvironmentLacks, install_packages
+from vm.machine import (
+    EXIT_ENVIRONMENT,
+    EXIT_OURS,
+    BuildFailed,
+    EnvironmentLacks,
+    end_like_an_interrupt,
+    install_packages,
+)
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("clang-19", "libbpf-dev", "linux-libc-dev", "gcc", "libc6-dev")
@@ -382,6 +389,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cmdline", default="", help="more for the kernel's command line")
     parser.add_argument("-k", default="", metavar="TEXT", help="only scenarios whose names contain it")
     options = parser.parse_args(argv)
+    end_like_an_interrupt()
     failed = 0
     with tempfile.TemporaryDirectory(prefix="oomlang-selftest-") as work:
         try:
