@@ -1,7 +1,7 @@
 """The pipeline, as a list of passes: this is the public API behind `oomlang.compile` and `oomlang.check`.
 
 text → `syntax.parser` → tree → `semantics.analyze` → typed policy → `lowering` → IR → `ir.reach` → `targets.bpf.emit` →
-C → `targets.bpf.clang` → object → `targets.bpf.elf_checks`.
+C → `targets.bpf.clang` → object → `targets.bpf.elf_checks` → `targets.bpf.seal`.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ def compile(
     """
     from oomlang.targets.bpf.clang import compile_c
     from oomlang.targets.bpf.elf_checks import check_object
+    from oomlang.targets.bpf.seal import digest, seal
 
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
@@ -147,11 +148,12 @@ def compile(
     program = compilation.program(target)
     image = compile_c(program.c_source, clang=clang)
     check_object(image, program.metadata.data)
+    image = seal(image)
     return Artifact(
         target=target,
         object=image,
         c_source=program.c_source,
-        metadata=program.metadata.data,
+        metadata={**program.metadata.data, "digest": digest(image)},
         source=compilation.source,
         diagnostics=compilation.diagnostics,
     )

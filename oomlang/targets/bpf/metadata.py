@@ -9,6 +9,7 @@ from typing import Any
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
 from oomlang.targets.bpf.readers import C_TYPES
+from oomlang.targets.bpf.seal import UNSEALED
 from oomlang.targets.bpf.views import Collector, Needs
 
 SECTION = ".oomlang"
@@ -106,6 +107,7 @@ class Metadata:
             "format": FORMAT,
             "language": LANGUAGE_VERSION,
             "compiler": compiler,
+            "digest": UNSEALED,
             "policy": policy.name,
             "source": {"name": source_name, "sha256": source_hash},
             "target": target,

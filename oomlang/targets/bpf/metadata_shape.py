@@ -33,6 +33,7 @@ _RECORD = {"size": _NUMBER, "fields": _List(_Row((_TEXT, _NUMBER, _NUMBER)))}
 _SHAPE: Final[dict[str, Any]] = {
     "language": _NUMBER,
     "compiler": _TEXT,
+    "digest": _TEXT,
     "policy": _TEXT,
     "source": {"name": _TEXT, "sha256": _TEXT},
     "target": _TEXT,
