@@ -1,0 +1,161 @@
+"""Test blocks, made into machines and run.
+
+In: a typed policy and its IR. Out: `Outcome`s of `oomlang.targets.interp.testing`.
+
+What a test block leaves open. cgroup ids count up from 2 in the order of the file, the ids that are given
+left out; a parent that only a path implies comes right before the first cgroup below it. A cgroup whose usage
+or swap is not given has the sum of its children's; without children 0. pids count up from 1000 in the order
+of the file, the given ones left out. A task that stands further down is younger than one of the same `age`.
+`oom.total` is the limit of the scope, or of its nearest ancestor with one; else memory and swap together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oomlang.diagnostics import Code, Diagnostics, Label, Span
+from oomlang.facts import FACTS
+from oomlang.facts.table import Scope
+from oomlang.ir import nodes as ir
+from oomlang.semantics import model
+from oomlang.targets.interp.machine import NOT_IN_FACTS, UNLIMITED, Candidate, Event, Machine, Memcg
+from oomlang.targets.interp.testing import Case, Coverage, Expect, Expectation, Outcome, coverage, run
+
+FIRST_PID = 1000
+FIRST_MEMCG_ID = 2
+_SUMMED = ("memcg.usage", "memcg.swap")
+_NOT_GIVEN = {
+    "memcg.limit": UNLIMITED,
+    "memcg.high": UNLIMITED,
+    "memcg.min": 0,
+    "memcg.low": 0,
+    "memcg.oom_group": 0,
+    "memcg.oom_kills": 0,
+}
+_TASK_FACTS = [f.name for f in FACTS.values() if f.scope is Scope.TASK and f.name not in NOT_IN_FACTS]
+_Path = tuple[bytes, ...]
+
+
+def run_tests(policy: model.Policy, meaning: ir.Policy) -> tuple[tuple[Outcome, ...], Coverage]:
+    """Run all test blocks of a policy. meaning: its IR. Raises `OomlangError` where a test cannot be a machine."""
+    outcomes = tuple(run(meaning, case) for case in cases(policy))
+    return outcomes, coverage(meaning, outcomes)
+
+
+def cases(policy: model.Policy) -> tuple[Case, ...]:
+    """The test blocks as cases. Raises `OomlangError` where two tasks have one pid, or two cgroups one id."""
+    diagnostics = Diagnostics(policy.source)
+    for test in policy.tests:
+        _distinct(diagnostics, "pid", [(t.facts["pid"], t.span) for t in test.tasks if "pid" in t.facts])
+        given = [(m.facts["memcg.id"], m.span) for m in test.memcgs if "memcg.id" in m.facts]
+        _distinct(diagnostics, "cgroup id", given)
+        for id, span in given:
+            if id < FIRST_MEMCG_ID:
+                diagnostics.error(Code.TEST_VALUE, span, f"{id} is not the id of a cgroup below the root")
+    diagnostics.raise_if_failed()
+    return tuple(_case(test) for test in policy.tests)
+
+
+def _distinct(diagnostics: Diagnostics, what: str, given: list[tuple[int, Span]]) -> None:
+    first: dict[int, Span] = {}
+    for value, span in given:
+        if value in first:
+            labels = (Label(span=first[value], text="first here"),)
+            diagnostics.error(
+                Code.DUPLICATE, span, f"the {what} {value} is given twice", labels=labels, help="change one"
+            )
+        first.setdefault(value, span)
+
+
+def _case(test: model.Test) -> Case:
+    memcgs = _memcgs(test)
+    pids = _counted(FIRST_PID, [t.facts.get("pid") for t in test.tasks])
+    tasks = {
+        task.id: Candidate(
+            pid=pid,
+            comm=task.comm,
+            memcg=memcgs[task.path],
+            facts={name: task.facts.get(name, 0) for name in _TASK_FACTS},
+            start=(-task.facts.get("age", 0) << 32) + place,  # by age, then by the order of the file
+        )
+        for place, (task, pid) in enumerate(zip(test.tasks, pids, strict=True))
+    }
+    scope = memcgs[test.scope] if test.scope else None
+    event = Event(
+        total=_total(test),
+        order=test.order,
+        scope=scope,
+        invoker=tasks[test.invoker].pid if test.invoker is not None else 0,
+    )
+    return Case(
+        name=test.name,
+        machine=Machine(event=event, candidates=tuple(tasks.values()), knobs=test.inputs),
+        tasks=tasks,
+        expectations=tuple(
+            Expectation(expect=Expect[e.expect.name], tasks=e.tasks, span=e.span) for e in test.expectations
+        ),
+    )
+
+
+def _total(test: model.Test) -> int:
+    limits = {m.path: m.facts["memcg.limit"] for m in test.memcgs if "memcg.limit" in m.facts}
+    for path in _upwards(test.scope or ()):
+        if path in limits:
+            return limits[path]
+    return test.memory + test.swap
+
+
+def _upwards(path: _Path) -> Iterator[_Path]:
+    """The path itself and those of its ancestors, the root left out."""
+    for length in range(len(path), 0, -1):
+        yield path[:length]
+
+
+def _memcgs(test: model.Test) -> dict[_Path, Memcg]:
+    """Every cgroup of a test by its path, with those that paths only imply, and the root."""
+    declared = {m.path: m for m in test.memcgs}
+    order: dict[_Path, None] = {}
+    for path in declared:
+        above = [p for p in _upwards(path) if p != path and p not in declared]
+        order.update(dict.fromkeys(reversed(above)))
+        order.setdefault(path)
+    order.pop((), None)
+    facts = {p: dict(declared[p].facts) if p in declared else {} for p in order}
+    for path in sorted(order, key=len, reverse=True):  # children before their parents
+        for name in _SUMMED:
+            below = sum(facts[p][name] for p in order if p[:-1] == path)
+            facts[path].setdefault(name, min(below, _most(name)))
+    ids = dict(zip(order, _counted(FIRST_MEMCG_ID, [facts[p].get("memcg.id") for p in order]), strict=True))
+    root = declared.get(())
+    found: dict[_Path, Memcg] = {
+        (): Memcg(path=(), parent=None, inputs=root.inputs if root is not None else {})
+    }
+    for path in sorted(order, key=len):
+        found[path] = Memcg(
+            path=path,
+            parent=found[path[:-1]],
+            id=ids[path],
+            facts=_NOT_GIVEN | facts[path],
+            inputs=declared[path].inputs if path in declared else {},
+        )
+    return found
+
+
+def _most(name: str) -> int:
+    range = FACTS[name].range
+    assert range is not None  # a size
+    return range.high
+
+
+def _counted(first: int, given: list[int | None]) -> list[int]:
+    """The given numbers, and for each None the next one that is not given."""
+    taken = {number for number in given if number is not None}
+    following = first
+    found = []
+    for number in given:
+        if number is None:
+            while following in taken:
+                following += 1
+            number, following = following, following + 1
+        found.append(number)
+    return found

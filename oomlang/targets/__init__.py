@@ -1,0 +1,1 @@
+"""What a policy becomes: each target takes the IR and gives a result; none knows of another."""
