@@ -72,7 +72,7 @@ def grove() -> Iterator[Grove]:
             made.append(directory / cgroup)
             made[-1].mkdir()
         if v2:
-            for inner in {directory, *((directory / cgroup).parent for cgroup in cgroups)}:
+            for inner in sorted({directory, *((directory / cgroup).parent for cgroup in cgroups)}):
                 _enable(inner)
         _kill_one(directory / "killed", v2=v2)
         probes = {}

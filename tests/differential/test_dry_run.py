@@ -419,3 +419,18 @@ def test_oom_kills_of_a_cgroup_are_counted(probes: Grove) -> None:
     record = done.records[probes.probes["big"].pid]
     if len(probes.root) == 1:
         assert record.facts["memcg.oom_kills", 1] == expected
+
+
+def test_what_cannot_be_run_dry_is_refused() -> None:
+    text = b"input k: int = 1\ninput p per memcg: bool = false\nkill highest rss when p and k > 3"
+    artifact = compile_policy(text, target="dry-run")
+    for knobs, memcg_inputs, words in (
+        ({"p": 1}, {}, "no input 'p' that is a knob"),
+        ({"k": 2**40}, {}, "input 'k' takes -"),
+        ({}, {"k": {1: 1}}, "no input 'k' per memcg"),
+        ({}, {"p": {1: 2}}, "input 'p' takes 0 to 1, not 2"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            DryRunner(artifact.object, artifact.metadata, knobs=knobs, memcg_inputs=memcg_inputs)
+    with pytest.raises(ValueError, match="an object for evaluate-task"):
+        DryRunner(b"", {"target": "evaluate-task"})
