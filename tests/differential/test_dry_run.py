@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ COUNTERS = {"rss": 3, "rss.anon": 1, "rss.file": 1, "rss.shmem": 1, "swap": 1, "
 
 @pytest.fixture(scope="module")
 def probes() -> Iterator[Grove]:
-    with grove() as found:
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(grove())
+        except OSError as error:
+            pytest.skip(f"no memory cgroup can be made here ({error})")
         yield found
 
 
@@ -202,7 +207,8 @@ def _check_guards(done: Pass, found: Grove) -> None:
             assert guard is Guard.OOM_SCORE_ADJ_MIN, task
         elif task.pid in inside:
             assert guard is Guard.NONE, task
-    assert records[2].guard is Guard.KERNEL_THREAD
+    if 2 in records:  # kthreadd, where this is the initial pid namespace
+        assert records[2].guard is Guard.KERNEL_THREAD
 
 
 # --- Meaning ----------------------------------------------------------------------------------------------------------
@@ -419,6 +425,23 @@ def test_oom_kills_of_a_cgroup_are_counted(probes: Grove) -> None:
     record = done.records[probes.probes["big"].pid]
     if len(probes.root) == 1:
         assert record.facts["memcg.oom_kills", 1] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kill highest memcg.oom_kills at each depth",
+        "kill lowest memcg.oom_kills at each depth when comm != 'x'".replace("'", '"'),
+        "kill highest memcg.usage at each depth step 1TiB",
+        "kill lowest memcg.usage at each depth when uid == 0",
+        "kill highest memcg.usage at each depth when threads < 5\nkill lowest rss step 64MiB",
+    ],
+)
+def test_the_tree_is_walked_as_the_interpreter_walks_it(text: str, probes: Grove) -> None:
+    """Equal cgroups go by their ids."""
+    done = _pass(text.encode(), "tree.oom", probes, scoped=True)
+    _check_guards(done, probes)
+    _check_meaning(done, probes)
 
 
 def test_what_cannot_be_run_dry_is_refused() -> None:
