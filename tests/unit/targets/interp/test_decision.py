@@ -260,6 +260,7 @@ def test_levels_count_from_the_scope() -> None:
     )
     # A task of the scope itself has it as its ancestor at every level; the one of the root is outside.
     assert order(found) == [2, 3, 1]
+    assert [c.level for c in found.neighbours()] == [1, 1]
 
 
 def test_a_cgroup_stands_for_itself_where_it_is_not_deep() -> None:
@@ -294,6 +295,19 @@ def test_beyond_the_sixteenth_level_cgroups_are_equal() -> None:
     at_17 = run(text, task(1, 4096, within=chain("x", 2, 17)), task(2, 0, within=chain("y", 3, 17)))
     assert order(at_16) == [2, 1]
     assert order(at_17) == [1, 2]
+
+
+def test_sixteen_levels_count_from_the_scope() -> None:
+    above = [ROOT]
+    for depth in range(1, 17):
+        above.append(memcg(above[-1], "d", 100 + depth, usage=1))
+    x, y = memcg(above[16], "x", 2, usage=2), memcg(above[16], "y", 3, usage=3)
+    event = Event(total=1, scope=above[1])
+    found = run(
+        "kill highest memcg.usage at each depth", task(1, 4096, within=x), task(2, within=y), event=event
+    )
+    assert order(found) == [2, 1]
+    assert next(found.neighbours()).level == 16
 
 
 def test_at_each_depth_has_those_last_for_which_when_does_not_hold() -> None:
