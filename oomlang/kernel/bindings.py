@@ -105,6 +105,9 @@ struct bpf_link *bpf_link__open(const char *path);
 
 int bpf_obj_get(const char *path);
 int bpf_obj_pin(int fd, const char *path);
+int bpf_map_create(int map_type, const char *map_name, __u32 key_size, __u32 value_size, __u32 max_entries,
+                   const void *opts);
+int libbpf_find_vmlinux_btf_id(const char *name, int attach_type);
 int bpf_map_lookup_elem(int fd, const void *key, void *value);
 int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags);
 int bpf_map_delete_elem(int fd, const void *key);

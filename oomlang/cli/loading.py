@@ -1,0 +1,169 @@
+"""What the commands about loaded policies share: the option --pin, values of inputs, and failures in our words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from oomlang.cli.failures import ENVIRONMENT, Failure
+
+if TYPE_CHECKING:
+    from oomlang.kernel.pins import Pins
+    from oomlang.kernel.policy import Input, Policy
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_NUMBER = re.compile(r"(-?\d+)([A-Za-z%]*)")
+_DEFAULT_DIRECTORY = "/sys/fs/bpf/oomlang"
+
+
+def pin_option(command: Command) -> Command:
+    """`--pin DIR`."""
+    return click.option(
+        "--pin",
+        type=click.Path(readable=False),
+        default=_DEFAULT_DIRECTORY,
+        show_default=True,
+        metavar="DIR",
+        help="Where the policy is pinned: a directory on a BPF file system.",
+    )(command)
+
+
+def pins_at(directory: str) -> Pins:
+    """The pins below a directory."""
+    from pathlib import Path
+
+    from oomlang.kernel.pins import Pins
+
+    return Pins(Path(directory))
+
+
+@contextmanager
+def kernel_failures(*, image: bytes | None = None, c_source: str | None = None) -> Iterator[None]:
+    """Turn what the kernel layer raises into failures. image, c_source: of the object that is being loaded."""
+    from oomlang.kernel.bindings import LibbpfError, VerifierRefusal
+    from oomlang.kernel.loader import Occupied
+
+    try:
+        yield
+    except Occupied as error:
+        raise Failure(error.what, mend=error.mend, code=ENVIRONMENT) from error
+    except VerifierRefusal as error:
+        raise _refusal(error, image or b"", c_source) from error
+    except LibbpfError as error:
+        raise Failure(
+            str(error), mend="see `dmesg` for the kernel's own words, if any", code=ENVIRONMENT
+        ) from error
+
+
+def _refusal(error: Exception, image: bytes, c_source: str | None) -> Failure:
+    from oomlang.kernel.bindings import VerifierRefusal
+    from oomlang.kernel.loader_refusal import refused_place
+
+    assert isinstance(error, VerifierRefusal)
+    section = next((s for s in _sections(image) if s.get("name") == error.program), {}).get("section", "")
+    place = refused_place(error.log, section, image, c_source)
+    lines = [f"the kernel's verifier refuses program {error.program}: {place.reason}"]
+    if place.rule is not None:
+        column = f":{place.rule.column}" if place.rule.column else ""
+        lines.append(f"it was at {place.rule.file}:{place.rule.line}{column}: {place.rule.text}")
+    if place.line is not None:
+        lines.append(f"line {place.line} of the C (`oomlang compile --emit c`)")
+    lines += ["the end of its log:", *error.log.rstrip().splitlines()[-12:]]
+    return Failure(
+        "\n".join(lines),
+        mend="`oomlang compile --kernel running` says whether this kernel lacks something; "
+        "please report a policy that a kernel with the hooks refuses",
+        code=ENVIRONMENT,
+    )
+
+
+def _sections(image: bytes) -> list[dict[str, str]]:
+    from oomlang.kernel.btf_types import BtfError
+    from oomlang.kernel.policy import metadata_of
+
+    try:
+        return list(metadata_of(image)["programs"])
+    except BtfError:
+        return []
+
+
+# --- values of inputs -------------------------------------------------------------------------------------------------
+
+
+def find_input(policy: Policy, name: str) -> Input:
+    """The input of that name. Errors: `Failure` with a proposal."""
+    declared = policy.input(name)
+    if declared is None:
+        from oomlang.syntax.suggest import did_you_mean
+
+        names = [i.name for i in policy.inputs]
+        mend = did_you_mean(name, names) or (f"it has {', '.join(names)}" if names else "it has none")
+        raise Failure(f'the policy "{policy.name}" has no input `{name}`', mend=mend)
+    return declared
+
+
+def split_target(text: str) -> tuple[str, str | None]:
+    """`floor` is a knob, `priority/web/api` the input `priority` of the cgroup `/web/api`."""
+    name, slash, path = text.partition("/")
+    return name, f"/{path}" if slash else None
+
+
+def parse_value(declared: Input, text: str) -> int:
+    """A literal of the language as a value of an input, in base units. Errors: `Failure` with what it takes."""
+    from oomlang.facts import UNITS, Type
+
+    kind = Type(declared.type)
+    value: int | None = None
+    if kind is Type.BOOL:
+        value = {"true": 1, "false": 0}.get(text)
+    elif match := _NUMBER.fullmatch(text):
+        unit = UNITS.get(match[2])
+        if kind is Type.INT and not match[2]:
+            value = int(match[1])
+        elif unit is not None and unit.type is kind:
+            value = int(match[1]) * unit.scale
+    if value is None:
+        raise Failure(f"`{text}` is no value for {declared.name}", mend=_takes(declared))
+    if not declared.lowest <= value <= declared.highest:
+        raise Failure(f"{declared.name} cannot be {text}", mend=_takes(declared))
+    return value
+
+
+def spelled(declared: Input, value: int) -> str:
+    """A value as the language writes it."""
+    from oomlang.facts import Type, spell
+
+    return spell(value, Type(declared.type))
+
+
+def _takes(declared: Input) -> str:
+    from oomlang.facts import UNITS, Type
+
+    if declared.type == "bool":
+        return "it takes true or false"
+    units = " ".join(u.suffix for u in UNITS.values() if u.type is Type(declared.type))
+    low, high = spelled(declared, declared.lowest), spelled(declared, declared.highest)
+    return f"it takes {declared.type} from {low} to {high}" + (f", with a unit: {units}" if units else "")
+
+
+def memcg_id(path: str) -> int:
+    """The id of a cgroup. Errors: `Failure`."""
+    from oomlang.kernel.inputs import memcg_id_of
+
+    try:
+        return memcg_id_of(path)
+    except OSError as error:
+        raise Failure(
+            f"there is no memory cgroup {path}", mend="paths begin at /sys/fs/cgroup, which is /"
+        ) from error
+
+
+def time_text(seconds: float) -> str:
+    """A moment in local time, to the second."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,100 @@
+"""Where in the policy the verifier's refusal points.
+
+In: the verifier's log, the object's image, and the C that it was made of where there is one. Out: the line of C, and with
+the C the rule above it.
+
+Since Linux 6.8 the log names the line of each instruction itself (`; return x; @ policy.bpf.c:123`). Older ones quote
+its text only; then the number of the last instruction is looked up in the object's `.BTF.ext`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+from oomlang.kernel.btf_ext import parse_btf_ext
+from oomlang.kernel.btf_types import BtfError, TypeTable
+from oomlang.kernel.elf_sections import ElfError, read_elf
+
+_NAMED = re.compile(r"^; (.*) @ [^:]*:(\d+)$", re.MULTILINE)
+_INSTRUCTION = re.compile(r"^(\d+): \(", re.MULTILINE)
+_RULE = re.compile(r"^/\* (\S.*?):(\d+)(?::(\d+))?: (.*?) \*/$")
+_STATISTICS = re.compile(r"^(processed \d+ insns|verification time|stack depth|-- END)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePlace:
+    """A rule or a named value in the policy; column None for a named value."""
+
+    file: str
+    line: int
+    column: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPlace:
+    """What the verifier was looking at. reason: its last words. line: of the C, None where nothing says it."""
+
+    reason: str
+    line: int | None
+    rule: RulePlace | None
+
+
+def refused_place(log: str, program_section: str, image: bytes, c_source: str | None = None) -> RefusedPlace:
+    """log: as the kernel wrote it. program_section: of the refused program (`fmod_ret/…`)."""
+    line = _line_of_log(log)
+    if line is None:
+        line = _line_of_instruction(log, program_section, image)
+    rule = rule_above(c_source, line) if c_source is not None and line is not None else None
+    return RefusedPlace(reason=_reason(log), line=line, rule=rule)
+
+
+def rule_above(c_source: str, line: int) -> RulePlace | None:
+    """The rule whose function a line of C stands in: the comment above the function gives its place and text."""
+    lines = c_source.splitlines()[:line]
+    for number in range(len(lines) - 1, -1, -1):
+        if lines[number] == "}" and number != len(lines) - 1:
+            return None  # that function has ended
+        found = _RULE.match(lines[number])
+        if found:
+            column = int(found[3]) if found[3] else None
+            return RulePlace(file=found[1], line=int(found[2]), column=column, text=found[4])
+    return None
+
+
+def _line_of_log(log: str) -> int | None:
+    found = list(_NAMED.finditer(log))
+    return int(found[-1][2]) if found else None
+
+
+def _line_of_instruction(log: str, program_section: str, image: bytes) -> int | None:
+    numbers = [int(found[1]) for found in _INSTRUCTION.finditer(log)]
+    if not numbers:
+        return None
+    try:
+        elf = read_elf(io.BytesIO(image))
+        btf, ext = elf.section(".BTF"), elf.section(".BTF.ext")
+        section = elf.section(program_section)
+        # Behind the program's own instructions libbpf appends those of the functions that it calls, in an order of its own.
+        if btf is None or ext is None or section is None or numbers[-1] >= section.size // 8:
+            return None
+        lines = parse_btf_ext(elf.contents(ext), TypeTable(elf.contents(btf))).lines
+    except (BtfError, ElfError):
+        return None
+    before = [
+        entry for entry in lines if entry.section == program_section and entry.instruction <= numbers[-1]
+    ]
+    return before[-1].line if before else None
+
+
+def _reason(log: str) -> str:
+    """The last line that is neither an instruction, nor a register state, nor a count."""
+    text = log[: found.start()] if (found := _STATISTICS.search(log)) else log
+    said = [
+        line
+        for line in text.splitlines()
+        if line.strip() and not re.match(r"^(\d+: |; |from \d+ to |func#|R\d|mark_precise|\s)", line)
+    ]
+    return said[-1] if said else "no reason given"

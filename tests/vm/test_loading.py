@@ -1,0 +1,156 @@
+"""`load`, `status`, `input`, `unload` on a kernel with the hooks, held against whom it kills."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vm.conftest import EXAMPLES, LIMIT, Machine, Report
+
+pytestmark = pytest.mark.needs("qemu", "clang")
+
+
+def test_without_a_policy_the_kernel_chooses(machine: Machine) -> None:
+    status = machine.status()
+    assert status["hook"] == {"present": True, "missing": []}
+    assert status["policy"] is None
+    assert machine.oom() == Report(policy="default", victim="beta")
+
+
+def test_a_loaded_policy_chooses_and_signs_the_report_until_it_is_unloaded(machine: Machine) -> None:
+    machine.load("alpha_first")
+    status = machine.status()
+    assert status["policy"]["name"] == "alpha_first"
+    assert status["policy"]["source"]["name"] == "alpha_first.oom"
+    assert (status["remains"], status["others"], status["policy"]["detached"]) == ([], [], [])
+    assert machine.oom() == Report(policy="alpha_first", victim="alpha")
+    counters = machine.status()["policy"]["counters"]
+    assert counters["events"] >= 1
+    assert counters["candidates"] >= 2
+    assert counters["selected"] >= 1
+    machine.done("unload")
+    assert machine.in_force() is None
+    assert machine.oom() == Report(policy="default", victim="beta")
+
+
+def test_a_name_of_fifteen_bytes_is_in_the_report_as_it_is(machine: Machine) -> None:
+    machine.load("fifteen_bytes_x")
+    assert machine.oom().policy == "fifteen_bytes_x"
+
+
+def test_the_lower_priority_dies_as_in_the_selftest_of_the_series(machine: Machine) -> None:
+    for path, files in (("/parent", LIMIT), ("/parent/one", {}), ("/parent/two", {})):
+        machine.vm.cgroup(path, files)
+    machine.load("cg_priority", "--set", "priority/parent/one=10", "--set", "priority/parent/two=50")
+    assert machine.oom() == Report(policy="cg_priority", victim="alpha")
+    for path in ("/parent", "/parent/one", "/parent/two"):
+        machine.vm.cgroup(path, LIMIT if path == "/parent" else {})
+    machine.done("input", "set", "priority/parent/one", "50")
+    machine.done("input", "set", "priority/parent/two", "10")
+    assert machine.oom() == Report(policy="cg_priority", victim="beta")
+
+
+def test_where_nothing_may_die_the_next_event_is_left_to_the_kernel(machine: Machine) -> None:
+    machine.load("spares_all")
+    mark = machine.vm.log_mark()
+    machine.oom()
+    policies = [report.policy for report in machine.reports(mark)]
+    assert policies[:2] == ["spares_all", "default"]
+    assert machine.reports(mark)[0].victim == ""
+    counters = machine.status()["policy"]["counters"]
+    assert counters["nothing_found"] == counters["stood_aside"] == 1
+    assert counters["never"] >= 2
+
+
+def test_an_event_that_a_rule_leaves_to_the_kernel_keeps_its_name(machine: Machine) -> None:
+    machine.load("left")
+    assert machine.oom() == Report(policy="default", victim="beta")
+    assert machine.status()["policy"]["counters"]["left_to_kernel"] >= 1
+
+
+def test_a_second_policy_is_refused_unless_it_replaces_the_first(machine: Machine) -> None:
+    machine.load("alpha_first")
+    refused = machine.oomlang("load", "/payload/beta_first.o")
+    assert refused.exit == 3
+    assert 'the policy "alpha_first" is in force' in refused.err
+    assert machine.oom() == Report(policy="alpha_first", victim="alpha")
+    machine.load("beta_first", "--replace")
+    assert machine.in_force() == "beta_first"
+    assert machine.oom(alpha="8M", beta="4M") == Report(policy="beta_first", victim="beta")
+    elsewhere = machine.oomlang(
+        "load", "/payload/alpha_first.o", "--pin", "/sys/fs/bpf/elsewhere", "--replace"
+    )
+    assert elsewhere.exit == 3
+    assert "was not loaded from /sys/fs/bpf/elsewhere" in elsewhere.err
+
+
+def test_inputs_change_the_choice_while_the_policy_runs(machine: Machine) -> None:
+    machine.load("knobs")
+    assert machine.oom() == Report(policy="knobs", victim="beta")
+    machine.done("input", "set", "alphas", "true")
+    assert machine.done("input", "get", "alphas") == "true\n"
+    assert machine.oom() == Report(policy="knobs", victim="alpha")
+    machine.done("input", "set", "alphas", "false")
+    machine.done("input", "set", "floor", "6MiB")  # the larger one dies last now
+    assert machine.oom(alpha="4M", beta="8M") == Report(policy="knobs", victim="alpha")
+    for wrong in (
+        ("floor", "12"),
+        ("floor", "-1B"),
+        ("alphas", "1"),
+        ("flor", "1MiB"),
+        ("priority", "3"),
+        ("floor/a", "1B"),
+    ):
+        assert machine.oomlang("input", "set", *wrong).exit == 2, wrong
+    assert machine.oomlang("input", "set", "priority/no/such", "3").exit == 2
+
+
+def test_what_was_set_stays_set_for_the_policy_that_follows(machine: Machine) -> None:
+    number = machine.vm.cgroup("/parent")
+    machine.load("knobs", "--set", "alphas=true", "--set", "priority/parent=7")
+    machine.load("knobs_again", "--replace")
+    inputs = {i["name"]: i for i in machine.status()["policy"]["inputs"]}
+    assert inputs["alphas"]["value"] == 1
+    assert inputs["floor"]["value"] == 2 << 30  # was not set: the new default
+    assert inputs["priority"]["memcgs"] == {str(number): 7}
+    assert "priority/parent  7\n" in machine.done("input", "list")
+    machine.done("input", "unset", "priority/parent")
+    assert machine.done("input", "get", "priority/parent") == "0\n"
+
+
+@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES])
+def test_every_example_loads(machine: Machine, name: str) -> None:
+    machine.load(name)
+    status = machine.status()
+    assert status["policy"]["detached"] == []
+    report = machine.oom()
+    assert report.victim in ("alpha", "beta")
+
+
+def test_objects_that_are_not_whole_or_not_for_this_are_refused_and_nothing_is_loaded(
+    machine: Machine,
+) -> None:
+    for name, words in (("dry", "for the target dry-run"), ("driver.py", "not an ELF")):
+        path = f"/payload/{name}" if "." in name else f"/payload/{name}.o"
+        refused = machine.oomlang("load", path)
+        assert refused.exit == 1, refused
+        assert refused.steps == []
+        assert words in refused.err or name == "driver.py", refused.err
+    assert machine.pinned() == []
+
+
+def test_a_user_without_rights_is_told_so(machine: Machine) -> None:
+    for argv in (["load", "/payload/stock.o"], ["status"], ["input", "list"]):
+        refused = machine.oomlang(*argv, uid=65534)
+        assert refused.exit == 3, refused
+        assert "CAP_BPF" in refused.err, refused.err
+    assert machine.oomlang("unload", uid=65534).exit == 3
+
+
+def test_without_a_bpf_file_system_the_command_that_mounts_one_is_said(machine: Machine) -> None:
+    machine.vm.run(["umount", "/sys/fs/bpf"])
+    try:
+        refused = machine.oomlang("load", "/payload/stock.o")
+    finally:
+        machine.vm.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])
+    assert refused.exit == 3
+    assert "mount -t bpf bpf /sys/fs/bpf" in refused.err
