@@ -374,6 +374,20 @@ def test_unknown_levels_above_do_not_matter_where_they_are_the_same() -> None:
     assert next(found.neighbours()).certain
 
 
+def test_it_may_be_unknown_for_whom_at_each_depth_applies() -> None:
+    a, b = memcg(ROOT, "a", 2, usage=5), memcg(ROOT, "b", 3, usage=1)
+    text = "kill highest memcg.usage at each depth when uid == 7"
+    open_, applies, not_ = without(task(1, within=a), "uid"), task(2, within=b, uid=7), task(3, within=a)
+    found = run(text, open_, applies, not_)
+    assert order(found) == [2, 3, 1]
+    assert sorted(c.pid for c in found.contenders) == [1, 2]
+    assert found.compare(applies, not_).certain
+    assert not found.compare(open_, applies).certain
+    # Where both values are known, only the condition of the one in the worse cgroup matters.
+    in_better = without(task(4, within=b), "uid")
+    assert run(text, task(5, within=a, uid=7), in_better).certain
+
+
 def test_cgroups_of_unknown_ids_cannot_be_told_apart_by_them() -> None:
     a, b = memcg(ROOT, "a", None, usage=5), memcg(ROOT, "b", 3, usage=5)
     found = run("kill highest memcg.usage at each depth", task(1, within=a), task(2, within=b))
