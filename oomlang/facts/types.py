@@ -44,7 +44,7 @@ RATIO_LIMIT = 10**12
 MAX_DEPTH = 16
 """Levels of the cgroup tree that `at depth` and `at each depth` can look at."""
 
-MAX_RULES = 4096
+MAX_RULES = 2048
 MAX_INPUTS = 64
 MAX_LETS = 1024
 MAX_PATTERNS = 160

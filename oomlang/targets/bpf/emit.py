@@ -299,9 +299,11 @@ class _Emission:
     def _views(self) -> list[dict[str, Any]]:
         found = []
         globs = _name_globs(self._policy, self._needs)
+        # Several readers in one frame would need more of the 512 bytes of stack than there are.
+        inline = "__always_inline" if len(self._needs.views) < 3 else "__noinline"
         for view in self._needs.views.values():
             local, lines = readers.view_lines(view, self._policy, self._matchers, globs)
-            found.append({"name": view.name, "inline": "__always_inline", "comment": _comment(view.key),
+            found.append({"name": view.name, "inline": inline, "comment": _comment(view.key),
                           "locals": local, "reads": lines})  # fmt: skip
         return found
 

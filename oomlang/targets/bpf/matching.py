@@ -257,11 +257,13 @@ static __always_inline void drop(struct text *text, u64 count)
 	}
 }"""
 
-_LENGTH = """/* The length of a cgroup's name, at most 255. */
+# Not on the stack: half of that would go to this one name.
+_LENGTH = """char name_buffer[256];
+
+/* The length of a cgroup's name, at most 255. */
 __noinline u64 name_length(u64 name)
 {
-	char text[256];
-	long size = bpf_probe_read_kernel_str(text, sizeof(text), (void *)name);
+	long size = bpf_probe_read_kernel_str(name_buffer, sizeof(name_buffer), (void *)name);
 
 	return size > 0 ? size - 1 : 0;
 }"""

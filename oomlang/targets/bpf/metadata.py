@@ -184,7 +184,8 @@ def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector) -> dict[
 
 
 def _bound(policy: ir.Policy) -> int:
-    """Instructions that the program can have at most: a frame, and so many for each thing that a policy says."""
+    """Instructions that the program can have at most: a frame, and so many for each thing that a policy
+    reads or says. About twice what was seen."""
     expressions = [e for r in _in_order(policy) for e in ir.rule_expressions(r)]
     expressions += [let.value for let in policy.lets]
     count, pending = 0, expressions
@@ -200,7 +201,10 @@ def _bound(policy: ir.Policy) -> int:
                 count += len(values)
             case _:
                 pending.extend(ir.children(node))
-    return 4000 + 120 * count + 200 * len(policy.keys) + 60 * len(policy.inputs)
+    walks = sum(isinstance(k, ir.EachDepthKey) for k in policy.keys)
+    needs = Collector(policy).policy(policy)
+    reads = len(needs.facts) + sum(len(v.facts) + len(v.inputs) + 1 for v in needs.views.values())
+    return 900 + 16 * count + 60 * len(policy.keys) + 400 * walks + 80 * reads + 40 * len(policy.inputs)
 
 
 def metadata_json(metadata: Metadata) -> str:
