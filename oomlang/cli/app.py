@@ -32,6 +32,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "check": Verb("check", "Say what is wrong with policies."),
+    "test": Verb("test", "Run the tests of policies."),
     "fmt": Verb("fmt", "Format policies in place."),
     "compile": Verb("compile", "Compile a policy to a BPF object."),
     "inspect": Verb("inspect", "Show what is in a BPF object."),
@@ -48,6 +49,7 @@ VERBS: dict[str, Verb] = {
 _EPILOG = """\b
 Examples:
   oomlang check policy.oom           say what is wrong with it
+  oomlang test policy.oom            run its tests
   oomlang compile policy.oom         write policy.bpf.o
   oomlang facts memcg.usage          what a fact means
   oomlang explain-code E0204         what a diagnostic means
@@ -55,7 +57,7 @@ Examples:
 \b
 Exit codes:
   0  done
-  1  the policy is wrong, or not formatted
+  1  the policy is wrong or not formatted, or a test fails
   2  wrong usage, or a file that cannot be read
   3  the environment lacks something: clang, a kernel's hook, room on the disk
   4  a bug in oomlang

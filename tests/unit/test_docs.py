@@ -177,7 +177,7 @@ def test_the_targets_page_describes_the_section(target: Target) -> None:
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EMBEDDING = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
-_COMING = {"test", "input"}
+_COMING = {"input"}
 """Verbs that the pages speak of and that another part of the project brings."""
 _COMMAND = re.compile(r"\boomlang (?P<verb>[a-z-]+)(?P<rest>(?: [^`\n#|>]*)?)")
 

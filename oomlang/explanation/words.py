@@ -1,0 +1,263 @@
+"""Why one task goes before another, in sentences.
+
+In: the parts of a decision's explanation (`oomlang.targets.interp.results`). Out: text without a line end, fit for a
+terminal: every name in it went through `visible`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from oomlang.diagnostics.visible import visible
+from oomlang.explanation.wording import UNSEEN, name_text, path_text, quantities, quantity
+from oomlang.facts import FACTS, Type
+from oomlang.ir import nodes as ir
+from oomlang.targets.interp import (
+    Builtin,
+    Candidate,
+    Comparison,
+    Decider,
+    Decision,
+    Exclusion,
+    Guard,
+    KeyValue,
+    Reading,
+    Unevaluated,
+    Verdict,
+)
+from oomlang.targets.interp.reads import reads
+
+_SHOWN = 4
+"""Names in one sentence; the others are counted."""
+
+_EVALUATED = {
+    Builtin.BADNESS: "the kernel's own badness",
+    Builtin.YOUNGER: "the later start",
+    Builtin.PID: "the higher pid",
+}
+
+
+def comm_and_pid(candidate: Candidate) -> str:
+    """`python3 (pid 4711)`."""
+    return f"{name_text(candidate.comm)} (pid {candidate.pid})"
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences about one decision. file: what to call the policy's file. name: what to call a candidate."""
+
+    decision: Decision
+    file: str
+    name: Callable[[Candidate], str] = comm_and_pid
+
+    # The event
+
+    def verdict(self) -> str:
+        """How the event ends."""
+        decision = self.decision
+        rule = decision.event_rule
+        match decision.verdict:
+            case Verdict.VICTIM:
+                assert decision.victim is not None  # that is what the verdict says
+                return f"{self.name(decision.victim)} dies"
+            case Verdict.KERNEL_DECIDES:
+                assert rule is not None  # only a rule can say so
+                return f"the kernel decides as it would without a policy: {self.rule(rule.origin)} holds"
+            case Verdict.KILL_NOTHING:
+                assert rule is not None  # only a rule can say so
+                return f"nothing is killed: {self.rule(rule.origin)} holds"
+            case Verdict.NONE_LEFT:
+                if not decision.candidates:
+                    return "there is no candidate"
+                return f"no candidate is left: all {len(decision.candidates)} are skipped"
+            case Verdict.ABORTED:
+                dying = [e.candidate for e in decision.exclusions if e.cause is Guard.DYING]
+                return f"nobody else is killed: {self.names(dying)} is a victim already and still dying"
+
+    # Rules
+
+    def rule(self, origin: ir.Origin) -> str:
+        """`kill first when … (policy.oom:7)`."""
+        return f"{self.rule_text(origin)} ({visible(self.file)}:{origin.line})"
+
+    def rule_text(self, origin: ir.Origin) -> str:
+        """The rule's own text on one line."""
+        return visible(" ".join(origin.text.split()))
+
+    def decider(self, decider: Decider) -> str:
+        """A rule with its place, or what the key after the last rule compares."""
+        return self.rule(decider) if isinstance(decider, ir.Origin) else _EVALUATED[decider]
+
+    def decider_text(self, decider: Decider) -> str:
+        """The same without a place, for a table."""
+        return self.rule_text(decider) if isinstance(decider, ir.Origin) else _EVALUATED[decider]
+
+    def cause(self, cause: Guard | ir.Origin) -> str:
+        """What excludes a candidate."""
+        return self.rule(cause) if isinstance(cause, ir.Origin) else f"the kernel's own guard: {cause.value}"
+
+    def exclusion(self, exclusion: Exclusion) -> str:
+        """Why a candidate is skipped."""
+        who, cause = self.name(exclusion.candidate), exclusion.cause
+        if isinstance(cause, Guard):
+            return f"the kernel itself skips {who}: {cause.value}"
+        facts = self._facts(self._rules[cause.number], (exclusion.candidate,))
+        return f"{self.rule(cause)} covers {who}{facts}"
+
+    # Comparisons
+
+    def comparison(self, comparison: Comparison) -> str:
+        """Why `first` goes before `second`."""
+        cause = comparison.cause
+        if cause is None:
+            return "neither can be killed"
+        if isinstance(cause, Exclusion):
+            return self.exclusion(cause)
+        if isinstance(cause, Builtin):
+            return f"no rule of the policy tells them apart; {self._builtin(cause, comparison)}"
+        key = self._rules[cause.number]
+        assert isinstance(key, ir.FlagKey | ir.ValueKey | ir.EachDepthKey)
+        return f"{self.rule(cause)}: {self._by_key(key, comparison)}"
+
+    def short(self, comparison: Comparison) -> str:
+        """The same in the fewest words, for a table: the rule and the two values."""
+        cause = comparison.cause
+        if isinstance(cause, Exclusion) or cause is None:
+            return ""
+        first, second = comparison.first_value, comparison.second_value
+        if cause is Builtin.BADNESS and first is not None and second is not None:
+            return f"badness {' > '.join(quantities(first.value, second.value, Type.BYTES))}"
+        if isinstance(cause, Builtin):
+            return _EVALUATED[cause]
+        key = self._rules[cause.number]
+        if isinstance(key, ir.ValueKey) and first is not None and second is not None and second.holds:
+            values = quantities(first.value, second.value, key.type)
+            return f"{self.rule_text(cause)}: {(' > ' if key.highest else ' < ').join(values)}"
+        if isinstance(key, ir.EachDepthKey) and comparison.level is not None:
+            return f"{self.rule_text(cause)}: {self._level(key, comparison, short=True)}"
+        return self.rule_text(cause)
+
+    def _builtin(self, cause: Builtin, comparison: Comparison) -> str:
+        first, second = comparison.first_value, comparison.second_value
+        assert first is not None  # as for every key
+        assert second is not None
+        match cause:
+            case Builtin.BADNESS:
+                a, b = quantities(first.value, second.value, Type.BYTES)
+                one, other = self.name(comparison.first), self.name(comparison.second)
+                return f"the kernel's own badness is {a} for {one}, {b} for {other}"
+            case Builtin.YOUNGER:
+                return f"their badness is equal, and {self.name(comparison.first)} started later"
+            case Builtin.PID:
+                return (
+                    f"their badness and start are equal, and {self.name(comparison.first)} has the higher pid"
+                )
+
+    def _by_key(self, key: ir.Key, comparison: Comparison) -> str:
+        first, second = comparison.first_value, comparison.second_value
+        assert first is not None  # as for every key
+        assert second is not None
+        a, b = self.name(comparison.first), self.name(comparison.second)
+        both = (comparison.first, comparison.second)
+        if isinstance(key, ir.FlagKey):
+            yes, no = (a, b) if key.first else (b, a)
+            if first.holds is None or second.holds is None:
+                unknown = [name for name, value in ((a, first), (b, second)) if value.holds is None]
+                return f"it is unknown whether it holds for {_and(unknown)}"
+            return f"it holds for {yes} and not for {no}{self._facts(key, both)}"
+        if first.holds and not second.holds:
+            verb = "may not" if second.holds is None else "does not"
+            return f"its `when` {verb} hold for {b}"
+        if isinstance(key, ir.EachDepthKey):
+            return self._level(key, comparison)
+        x, y = quantities(first.value, second.value, key.type)
+        steps = ""
+        if key.step > 1 and first.number is not None and second.number is not None:
+            steps = f" (in whole steps: {abs(first.number)} and {abs(second.number)})"
+        return f"{x} for {a}, {y} for {b}{steps}"
+
+    def _level(self, key: ir.EachDepthKey, comparison: Comparison, *, short: bool = False) -> str:
+        first, second, level = comparison.first_value, comparison.second_value, comparison.level
+        if level is None or first is None or second is None:
+            return "the cgroup of one of them is unknown"
+        one, other = (v.levels[min(level, len(v.levels)) - 1] for v in (first, second))
+        x, y = quantities(one.value, other.value, key.type)
+        mine, theirs = path_text(one.memcg.path), path_text(other.memcg.path)
+        if short:
+            return f"{mine} {x}, {theirs} {y}"
+        by_id = "; the same number, so the higher cgroup id decides" if one.number == other.number else ""
+        return f"{level} below the scope, {mine} has {x} and {theirs} has {y}{by_id}"
+
+    # Values
+
+    def reading(self, reading: Reading) -> str:
+        """A value of a fact or an input."""
+        value = reading.value
+        if isinstance(value, bytes):
+            return name_text(value)
+        if isinstance(value, tuple):
+            return path_text(value)
+        return quantity(value, self.type_of(reading.name))
+
+    def type_of(self, name: str) -> Type:
+        """The type of a fact or an input of the policy."""
+        if name in FACTS:
+            return FACTS[name].type
+        return next(i.type for i in self.decision.policy.inputs if i.name == name)
+
+    def key_value(self, value: KeyValue) -> str:
+        """What a key says of a candidate, in one cell of a table."""
+        decider = value.decider
+        if isinstance(decider, Builtin):
+            if decider is Builtin.BADNESS:
+                return quantity(value.value, Type.BYTES)
+            return UNSEEN if value.value is None else str(value.value) if decider is Builtin.PID else ""
+        key = self._rules[decider.number]
+        if isinstance(key, ir.FlagKey):
+            return UNSEEN if value.holds is None else "yes" if value.holds else "no"
+        assert isinstance(key, ir.ValueKey | ir.EachDepthKey)
+        if value.holds is False:
+            return "does not apply"
+        perhaps = "" if value.holds else f"{UNSEEN} "
+        if isinstance(key, ir.EachDepthKey):
+            return perhaps + (" / ".join(quantity(v.value, key.type) for v in value.levels) or UNSEEN)
+        return perhaps + quantity(value.value, key.type)
+
+    def unevaluated(self, found: Unevaluated) -> str:
+        """A rule that could not be evaluated, for whom, and why."""
+        whom = f" for {self.names(found.candidates)}" if found.candidates else ""
+        return f"{self.decider(found.rule)} could not be evaluated{whom}: {_and(found.missing)} not seen"
+
+    def names(self, candidates: Iterable[Candidate]) -> str:
+        """Some names, and how many more there are."""
+        listed = list(candidates)
+        more = len(listed) - _SHOWN
+        if more == 1:
+            return _and([self.name(c) for c in listed])
+        shown = [self.name(c) for c in listed[:_SHOWN]]
+        return _and(shown if more <= 0 else [*shown, f"{more} others"])
+
+    def _facts(self, rule: ir.EventRule | ir.Never | ir.Key, whose: tuple[Candidate, ...]) -> str:
+        """What a rule reads of candidates: ` (memcg: /batch.slice and /user.slice)`."""
+        asked = set(reads(ir.rule_expressions(rule), self.decision.policy))
+        columns = [[r for r in self.decision.assess(c).readings if (r.name, r.depth) in asked] for c in whose]
+        parts = []
+        for same in zip(*columns, strict=True):
+            depth = f" at depth {same[0].depth}" if same[0].depth is not None else ""
+            shown = dict.fromkeys(map(self.reading, same))
+            parts.append(f"{same[0].name}{depth}: {' and '.join(shown)}")
+        return f" ({'; '.join(parts)})" if parts else ""
+
+    @cached_property
+    def _rules(self) -> dict[int, ir.EventRule | ir.Never | ir.Key]:
+        policy = self.decision.policy
+        return {
+            r.origin.number: r for group in (policy.event_rules, policy.never, policy.keys) for r in group
+        }
+
+
+def _and(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
