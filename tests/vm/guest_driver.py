@@ -1,12 +1,18 @@
 """Runs oomlang's command line in the guest: a request a line in, an answer a line out, both JSON.
 
 `{"argv": ["load", …], "kill_before": 3}` runs a command in a child of its own. With `kill_before` the child gets SIGKILL
-before its third step that changes the machine, through the loader's own seam (`before_step`); the answer's `steps` are
-the names of all steps that were begun. Imports are done once: under emulation they take seconds.
+before its third step that changes the machine, through the loader's own seam (`before_step`); with `fail_before` that
+step fails instead. The answer's `steps` are the names of all steps that were begun.
+
+`{"load": path, "replace": true}` and `{"unload": true}` call the loader itself, and `{"turns": [path, …], "count": 50}`
+lets policies replace each other: none of the checks, which take seconds under emulation, as do imports, which are done
+once.
 """
 
 from __future__ import annotations
 
+import errno
+import importlib
 import json
 import os
 import signal
@@ -15,14 +21,29 @@ import traceback
 from typing import Any, NoReturn
 
 from oomlang.cli import run
+from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import loader
-from oomlang.kernel.bindings import bindings
+from oomlang.kernel.bindings import LibbpfError, bindings
+from oomlang.kernel.pins import Pins
+from oomlang.kernel.policy import metadata_of
+
+_MODULES = (
+    *(f"oomlang.cli.{name}" for name in ("app", "failures", "load", "unload", "status", "input", "streams")),
+    "oomlang.diagnostics.visible",
+    "oomlang.kernel.status",
+    "oomlang.syntax.suggest",
+    "oomlang.targets.bpf.elf_checks",
+    "oomlang.targets.bpf.inspect",
+)
+"""What commands import when they are called."""
 
 _OUTPUTS = ("/tmp/driver.out", "/tmp/driver.err", "/tmp/driver.steps")
 
 
 def main() -> None:
     """Serve until standard input ends."""
+    for name in _MODULES:
+        importlib.import_module(name)
     bindings()
     _say("ready")
     for line in sys.stdin:
@@ -57,7 +78,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
         if fd != number:
             os.dup2(fd, number)
             os.close(fd)
-    kill_before = request.get("kill_before")
+    kill_before, fail_before = request.get("kill_before"), request.get("fail_before")
     begun = 0
 
     def before_step(name: str) -> None:
@@ -66,6 +87,8 @@ def _run(request: dict[str, Any]) -> NoReturn:
         os.write(3, f"{name}\n".encode())
         if begun == kill_before:
             os.kill(os.getpid(), signal.SIGKILL)
+        if begun == fail_before:
+            raise LibbpfError(name, errno=errno.ENOMEM)
 
     for verb in ("load", "unload"):
         original = getattr(loader, verb)
@@ -80,13 +103,32 @@ def _run(request: dict[str, Any]) -> NoReturn:
             os.setgroups([])
             os.setresgid(request["uid"], request["uid"], request["uid"])
             os.setresuid(request["uid"], request["uid"], request["uid"])
-        code = run(request["argv"])
+        code = run(request["argv"]) if "argv" in request else _call(request)
         sys.stdout.flush()
         sys.stderr.flush()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # whatever it is, the test has to see it
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
+
+
+def _call(request: dict[str, Any]) -> int:
+    """The loader itself; 3 where it says no."""
+    pins = Pins()
+    try:
+        if "unload" in request:
+            loader.unload(pins)
+        for number in range(request.get("count", 1)):
+            paths = request.get("turns") or [request.get("load")]
+            if path := paths[number % len(paths)]:
+                with open(path, "rb") as file:
+                    image = file.read()
+                done = loader.load(image, metadata_of(image), pins, replace=request.get("replace", True))
+                assert not done.left, done
+    except (LibbpfError, loader.Occupied, EnvironmentLacks) as error:
+        os.write(2, f"{error}\n".encode())
+        return 3
+    return 0
 
 
 if __name__ == "__main__":

@@ -139,7 +139,9 @@ def test_objects_that_are_not_whole_or_not_for_this_are_refused_and_nothing_is_l
 
 
 def test_a_user_without_rights_is_told_so(machine: Machine) -> None:
-    for argv in (["load", "/payload/stock.o"], ["status"], ["input", "list"]):
+    machine.vm.run(["cp", "/payload/stock.o", "/tmp/stock.o"])
+    machine.vm.run(["chmod", "644", "/tmp/stock.o"])
+    for argv in (["load", "/tmp/stock.o"], ["status"], ["input", "list"]):
         refused = machine.oomlang(*argv, uid=65534)
         assert refused.exit == 3, refused
         assert "CAP_BPF" in refused.err, refused.err

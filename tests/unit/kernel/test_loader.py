@@ -1,0 +1,204 @@
+"""What the loader does without a kernel that has the hooks: records, refusals, the verifier's words."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+import oomlang
+from oomlang.diagnostics import EnvironmentLacks
+from oomlang.kernel import probe
+from oomlang.kernel.bindings import LibbpfError, VerifierRefusal
+from oomlang.kernel.dry_run import Guard
+from oomlang.kernel.inputs import memcg_id_of
+from oomlang.kernel.libbpf import open_object
+from oomlang.kernel.loader_refusal import refused_place, rule_above
+from oomlang.kernel.pins import Pins, pin_name, wait_for_running_programs
+from oomlang.kernel.policy import Policy, metadata_of
+from oomlang.kernel.variables import global_variables
+
+POLICY = """\
+policy "inputs"
+input floor: bytes = 256MiB
+input eager: bool = false
+input priority per memcg: int = 0
+kill lowest priority
+kill first when (eager and
+  rss > floor)
+"""
+
+needs_clang = pytest.mark.needs("clang")
+
+
+def _artifact() -> oomlang.Artifact:
+    return oomlang.compile(POLICY, name="inputs.oom")
+
+
+def _policy() -> Policy:
+    artifact = _artifact()
+    return Policy.of_object(artifact.object, artifact.metadata, generation=7, now=12.5)
+
+
+@needs_clang
+def test_a_record_is_the_same_after_a_way_through_the_kernel() -> None:
+    policy = _policy()
+    assert Policy.from_bytes(policy.to_bytes() + b"\0\0") == policy
+    assert policy.maps == (".bss", ".data.inputs", "in_priority", "nothing_found")
+    assert policy.programs == ("begin_event", "evaluate_task", "end_event")
+
+
+@needs_clang
+def test_counters_are_found_by_the_object_s_own_types() -> None:
+    policy = _policy()
+    names = [slot.name for slot in policy.counters]
+    assert names[:2] == ["events", "left_to_kernel"]
+    guarded = next(slot for slot in policy.counters if slot.name == "guarded")
+    assert guarded.names == tuple(guard.name.lower() for guard in Guard)
+    bss = global_variables(_artifact().object)
+    assert policy.counters[0].offset == bss["counters"].offset
+    assert policy.event_offset == bss["event"].offset
+
+
+@needs_clang
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"record":2}', b'{"record":1}'])
+def test_a_record_of_another_version_is_said_to_be_unreadable(data: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        Policy.from_bytes(data)
+
+
+@needs_clang
+def test_values_of_inputs_are_checked_and_encoded() -> None:
+    floor, priority, eager = (_policy().input(name) for name in ("floor", "priority", "eager"))
+    assert floor is not None
+    assert priority is not None
+    assert eager is not None
+    assert floor.encode(1 << 40) == struct.pack("<q", 1 << 40)
+    assert priority.encode(-5) == struct.pack("<i", -5)
+    assert priority.decode(priority.encode(-5)) == -5
+    assert eager.encode(1) == b"\1"
+    with pytest.raises(ValueError, match="takes 0 to"):
+        floor.encode(-1)
+    with pytest.raises(ValueError, match="takes 0 to 1"):
+        eager.encode(2)
+
+
+# --- the verifier's words -------------------------------------------------------------------------------------------
+
+
+@needs_clang
+def test_a_line_of_c_leads_to_the_rule_that_it_was_made_from() -> None:
+    c_source = _artifact().c_source
+    lines = c_source.splitlines()
+    number = next(n for n, line in enumerate(lines, 1) if "rule_2(const" in line)
+    for line in (number, number + 1, number + 2):
+        place = rule_above(c_source, line)
+        assert place is not None
+        assert (place.file, place.line, place.column) == ("inputs.oom", 6, 1)
+        assert place.text.startswith("kill first when (eager and")
+    assert rule_above(c_source, 3) is None
+    # Behind the end of a rule's function no rule is to blame.
+    end = next(n for n, line in enumerate(lines, 1) if n > number and line == "}")
+    assert rule_above(c_source, end + 2) is None
+
+
+@needs_clang
+@pytest.mark.parametrize("named", [True, False])
+def test_a_refusal_says_the_line_of_c_with_old_kernels_too(named: bool) -> None:
+    artifact = _artifact()
+    line = artifact.c_source.splitlines().index("\tstart_event(oc);") + 1
+    source = f"; start_event(oc);{f' @ policy.bpf.c:{line}' if named else ''}"
+    state, reason = "0: R1=ctx() R10=fp0", "R1 invalid mem access 'scalar'"
+    log = f"func#0 @0\n{state}\n{source}\n5: (79) r1 = *(u64 *)(r1 +0)\n{reason}\nprocessed 6 insns\n"
+    place = refused_place(log, "fentry/bpf_set_policy_name", artifact.object, artifact.c_source)
+    assert place.reason == reason
+    assert place.line is not None
+    if named:
+        assert place.line == line
+
+
+@pytest.mark.needs("root", "clang", "bpf")
+def test_a_real_refusal_is_placed(compiled: object) -> None:
+    assert callable(compiled)
+    image = compiled("refused")
+    with open_object(image, name="refused") as opened, pytest.raises(VerifierRefusal) as caught:
+        opened.load()
+    section = opened.programs[0].section
+    place = refused_place(caught.value.log, section, image)
+    source = (Path(__file__).parent / "refused.bpf.c").read_text().splitlines()
+    assert place.line is not None
+    assert source[place.line - 1].strip()
+    assert "map_value_or_null" in place.reason
+
+
+@pytest.mark.parametrize("log", ["", "\n", "processed 0 insns\n", "0: (b7) r0 = 0\n"])
+def test_a_log_that_says_nothing_is_no_bug(log: str) -> None:
+    place = refused_place(log, "fentry/x", b"not an object", None)
+    assert (place.reason, place.line, place.rule) == ("no reason given", None, None)
+
+
+# --- pins -----------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_pins_have_no_dots() -> None:
+    assert [pin_name(name) for name in (".bss", ".data.inputs", "in_floor")] == [
+        "bss",
+        "data_inputs",
+        "in_floor",
+    ]
+
+
+def test_a_directory_that_is_not_on_a_bpf_file_system_is_refused_with_the_mend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("oomlang.kernel.pins.bpf_file_systems", lambda: ())
+    with pytest.raises(EnvironmentLacks) as caught:
+        Pins().mounted_at()
+    assert caught.value.mend == "mount it: mount -t bpf bpf /sys/fs/bpf"
+    monkeypatch.setattr("oomlang.kernel.pins.bpf_file_systems", lambda: (Path("/sys/fs/bpf"),))
+    assert Pins().mounted_at() == Path("/sys/fs/bpf")
+    with pytest.raises(EnvironmentLacks, match="not under a BPF file system"):
+        Pins(tmp_path / "pins").mounted_at()
+    with pytest.raises(EnvironmentLacks, match="not under a BPF file system"):
+        Pins(Path("/sys/fs/bpf/../elsewhere/oomlang")).mounted_at()
+
+
+def test_waiting_for_running_programs_returns() -> None:
+    wait_for_running_programs()
+
+
+def test_a_memcg_is_named_by_a_path_below_the_root(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    for place in ("", "a", "a/b"):
+        (tmp_path / place / "cgroup.procs").touch()
+    assert memcg_id_of("/a/b", tmp_path) == (tmp_path / "a/b").stat().st_ino
+    assert memcg_id_of("/", tmp_path) == tmp_path.stat().st_ino
+    for wrong in ("/c", "/a/../../x", "/a/b/cgroup.procs", "/.."):
+        with pytest.raises(FileNotFoundError):
+            memcg_id_of(wrong, tmp_path)
+
+
+def test_a_machine_without_rights_or_with_lockdown_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "sys/kernel/security").mkdir(parents=True)
+    (tmp_path / "proc/self/status").write_text("CapEff:\t0000000000000000\n")
+    lacks = probe.why_not_permitted("load a policy", tmp_path)
+    assert lacks is not None
+    assert "CAP_BPF" in lacks.what
+    (tmp_path / "proc/self/status").write_text("CapEff:\t000001ffffffffff\n")
+    (tmp_path / "sys/kernel/security/lockdown").write_text("none integrity [confidentiality]\n")
+    lacks = probe.why_not_permitted("load a policy", tmp_path)
+    assert lacks is not None
+    assert "lockdown" in lacks.what
+
+
+@needs_clang
+def test_the_metadata_is_read_back_from_the_object() -> None:
+    artifact = _artifact()
+    assert metadata_of(artifact.object) == json.loads(json.dumps(dict(artifact.metadata)))
+
+
+def test_an_error_of_the_kernel_s_keeps_its_number() -> None:
+    assert LibbpfError("detach a program", errno=16, words="held").errno == 16
