@@ -1,0 +1,138 @@
+"""How logs wrap the kernel's lines: what stands before a message, for each of the ways in which people keep them.
+
+In: a line of a log without its end. Out: a `Message`, the kernel's own words with the host and time that the log gives.
+
+A report's first line settles its form (`opening`); its other lines have to have the same, and the same host, so that
+what other programs log in between cannot pass for the kernel's words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """A message of the kernel's, and what the log says of it."""
+
+    text: bytes
+    host: bytes
+    time: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to write kernel messages. read: the message of a line, None where the line is not of this form."""
+
+    name: str
+    read: Callable[[bytes], Message | None]
+
+
+_CALLER = rb"(?:\s?\[\s*[TC]\d+\])?"  # CONFIG_PRINTK_CALLER
+_STAMP = rb"\[\s*\d+\.\d+(?:\s+<[^>]{0,20}>)?\]"
+_FACILITY = rb"(?:<\d{1,3}>)?(?:[a-z]+\d?\s*:[a-z]+\s*:\s?)?"
+_TIMES = (
+    rb"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?",
+    rb"(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[A-Z]{1,5}|[+-]\d\d:?\d\d))?",
+    rb"\d+\.\d+",
+    _STAMP,
+)
+_TIME = rb"(?:" + rb"|".join(_TIMES) + rb")"
+
+
+def _form(name: str, pattern: bytes) -> Form:
+    match = re.compile(pattern, re.DOTALL).match
+    groups = re.compile(pattern).groupindex
+    with_host, with_time = "host" in groups, "time" in groups
+
+    def read(line: bytes) -> Message | None:
+        found = match(line)
+        if found is None:
+            return None
+        host = (found["host"] or b"") if with_host else b""
+        time = (found["time"] or b"") if with_time else b""
+        return Message(unescaped(line[found.end() :]), host, time)
+
+    return Form(name, read)
+
+
+def _json(line: bytes) -> Message | None:
+    """A line of `journalctl -o json`, `json-seq` or `json-sse`."""
+    start = line.find(b"{", 0, 8)
+    if start < 0:
+        return None
+    try:
+        entry = json.loads(line[start:])
+    except (ValueError, RecursionError):  # cut off, or no JSON at all
+        return None
+    if not isinstance(entry, dict) or entry.get("_TRANSPORT", "kernel") != "kernel":
+        return None
+    message = entry.get("MESSAGE")
+    if isinstance(message, str):
+        text = message.encode("utf-8", "surrogatepass")
+    elif isinstance(message, list):  # bytes that are no text; journald writes them as numbers
+        try:
+            text = bytes(message)
+        except (ValueError, TypeError):
+            return None
+    else:
+        return None
+    host, time = (entry.get(k, "") for k in ("_HOSTNAME", "__REALTIME_TIMESTAMP"))
+    return Message(text, str(host).encode("utf-8", "replace"), _utc(str(time)).encode("utf-8", "replace"))
+
+
+def _utc(microseconds: str) -> str:
+    """A moment of the journal's as text; as it is where it is none."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(int(microseconds) / 1e6, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return microseconds
+
+
+FORMS = (
+    Form("journal-json", _json),
+    _form(
+        "syslog",
+        rb"\s*(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S*) )?kernel(?:\[\d+\])?"
+        rb"(?::| - (?:-|\S+) (?:-|\[[^\]]*\])) ?(?:" + _STAMP + _CALLER + rb" )?",
+    ),
+    _form("kmsg", rb"\d+,\d+,(?P<time>\d+),[^;]{0,80};"),
+    _form(
+        "dmesg",
+        rb"\s*" + _FACILITY + rb"(?P<time>" + _STAMP + rb"|\[[A-Z][a-z]{2} [^\]]{1,40}\]|\[\s*[+]\d+\.\d+\])"
+        + _CALLER + rb" ?",
+    ),
+    _form("dmesg-iso", rb"\s*" + _FACILITY + rb"(?P<time>\d{4}-\d\d-\d\dT\S+)" + _CALLER + rb" "),
+    _form("dmesg-x", rb"\s*(?:<\d{1,3}>|[a-z]+\d?\s*:[a-z]+\s*:\s)"),
+    _form("field", rb"\s*MESSAGE="),
+    _form("wrapped", rb".{0,200}?\bkernel: (?P<time>" + _STAMP + rb" )?"),
+    _form("bare", rb""),
+)  # fmt: skip
+"""In the order in which they are tried; the last takes every line."""
+
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+def unescaped(text: bytes) -> bytes:
+    """What does not print stands as \\xNN in /dev/kmsg and in dmesg's output, and so does a backslash."""
+    return _ESCAPE.sub(_byte, text) if b"\\x" in text else text
+
+
+def _byte(match: re.Match[bytes]) -> bytes:
+    byte = int(match[1], 16)
+    # A name may hold these four characters itself; what prints is never written so.
+    return bytes((byte,)) if byte < 32 or byte >= 127 or byte == 0x5C else match[0]
+
+
+def opening(line: bytes, is_start: Callable[[bytes], bool]) -> tuple[Form, Message] | None:
+    """The form in which a line is the start of a report, and its message; None where it is no start in any."""
+    for form in FORMS:
+        message = form.read(line)
+        if message is not None and is_start(message.text):
+            return form, message
+    return None

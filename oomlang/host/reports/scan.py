@@ -1,0 +1,169 @@
+"""All the reports of a log, in the order in which they end.
+
+In: the log's bytes. Out: `Report`s, as soon as they are complete. Outside of reports the log is searched for the few words
+that can begin one; only inside of them it is read line by line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from oomlang.host.reports.forms import FORMS, Form, Message
+from oomlang.host.reports.model import Report
+from oomlang.host.reports.parser import REAPED, Builder, is_start
+from oomlang.host.reports.streams import LONGEST, Readable, blocks, opened
+
+NEEDLES = (
+    b"oom-kill",
+    b"illed process ",
+    b"oom_score_adj name",
+    b"oom_reaper",
+    b'"MESSAGE":[',
+    b'"MESSAGE" : [',
+)
+"""Every message that begins a report, or says of a process that it is reaped, has one of them. The last two: messages that
+the journal writes as numbers.
+"""
+
+PATIENCE = 20_000
+"""Lines without one of the report's, after which the rest of it is taken for lost."""
+
+_REMEMBERED = 64
+_TRIED = 5
+"""Forms that one line may open a report in; which it is shows in the next lines."""
+
+
+def read_reports(file: Readable, progress: Callable[[int], None] | None = None) -> Iterator[Report]:
+    """The reports of a log. progress: is told the bytes of the file that are done.
+
+    Raises `LogError` where compressed data is damaged, after the reports before it; `EnvironmentLacks`, `OSError`.
+    """
+    scanner = _Scanner()
+    with opened(file) as (text, source):
+        try:
+            for block in blocks(text):
+                yield from scanner.block(block)
+                if progress is not None:
+                    progress(source.done)
+        finally:
+            # What was begun is a report too, whatever ended the log.
+            yield from scanner.end()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A report in one of the forms that its first line allows."""
+
+    form: Form
+    host: bytes
+    builder: Builder
+    first: int
+    last: int
+    reaped: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(slots=True)
+class _Scanner:
+    line: int = 1
+    last_form: Form | None = None
+    open: list[list[_Open]] = field(default_factory=list)
+    reaped: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def block(self, block: bytes) -> Iterator[Report]:
+        position, size = 0, len(block)
+        places = dict.fromkeys(NEEDLES, -1)
+        while position < size:
+            if not self.open:
+                nearest = size
+                for needle, place in places.items():
+                    if place < position:
+                        place = block.find(needle, position)
+                        places[needle] = place if place >= 0 else size
+                    nearest = min(nearest, places[needle])
+                if nearest == size:
+                    self.line += block.count(b"\n", position)
+                    return
+                begin = block.rfind(b"\n", position, nearest) + 1
+                if begin > position:
+                    self.line += block.count(b"\n", position, begin)
+                    position = begin
+            end = block.find(b"\n", position)
+            if end < 0:
+                end = size
+            line = block[position : min(end, position + LONGEST)]
+            yield from self._line(line.removesuffix(b"\r"))
+            position = end + 1
+            self.line += 1
+
+    def end(self) -> Iterator[Report]:
+        for alternatives in self.open:
+            yield self._close(alternatives)
+        self.open = []
+
+    def _line(self, line: bytes) -> Iterator[Report]:
+        taken = False
+        for alternatives in list(self.open):
+            state = self._offer(alternatives, line)
+            taken = taken or state == "taken"
+            if state == "next" or alternatives[0].builder.done or self.line - alternatives[0].last > PATIENCE:
+                yield self._close(alternatives)
+                self.open.remove(alternatives)
+        if not taken and any(needle in line for needle in NEEDLES):
+            self._begin(line)
+
+    def _offer(self, alternatives: list[_Open], line: bytes) -> str:
+        """Offer a line to an open report: `taken`, `ignored`, or `next` where the next report begins with it."""
+        for candidate in alternatives:
+            message = candidate.form.read(line)
+            if message is None or message.host != candidate.host:
+                continue
+            builder = candidate.builder
+            if builder.starts_another(message.text):
+                return "next"
+            if builder.take(message.text):
+                candidate.last = self.line
+                if len(alternatives) > 1:
+                    alternatives[:] = [candidate]
+                return "taken"
+            if len(alternatives) == 1:
+                self._note_reaped(message)
+                return "ignored"
+        return "ignored"
+
+    def _begin(self, line: bytes) -> None:
+        found: list[_Open] = []
+        for form in FORMS:
+            message = form.read(line)
+            if message is None:
+                continue
+            if self._note_reaped(message):
+                return
+            if not is_start(message.text):
+                continue
+            builder = Builder(self.line, _text(message.time), _text(message.host))
+            builder.take(message.text)
+            found.append(_Open(form, message.host, builder, self.line, self.line, tuple(self.reaped)))
+            if len(found) == _TRIED or form.name == "journal-json":
+                break
+        if found:
+            # The file's form so far is the likeliest one of this report.
+            found.sort(key=lambda o: o.form is not self.last_form)
+            self.open.append(found)
+
+    def _note_reaped(self, message: Message) -> bool:
+        if message.text.startswith(b"oom_reaper: ") and (found := REAPED.match(message.text)):
+            self.reaped.append((int(found[1]), found[2]))
+            return True
+        return False
+
+    def _close(self, alternatives: list[_Open]) -> Report:
+        chosen = alternatives[0]
+        if len(alternatives) == 1 and chosen.last > chosen.first:
+            self.last_form = chosen.form
+        return chosen.builder.report(chosen.reaped)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -1,0 +1,110 @@
+"""The task table of a report: its header says which columns this kernel prints.
+
+In: the header, then rows. Out: `TaskRow`s. Sizes are in pages there, page tables in bytes since Linux 4.15; the caller
+knows the size of a page only at the report's end, so that rows are kept as numbers until then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from oomlang.host.reports.model import TaskRow
+
+_HEADER = re.compile(rb"\[\s*pid\s*\]((?:\s+[a-z_]+)+)\s+name\s*$")
+
+_PAGES = {
+    b"total_vm": "vm",
+    b"rss": "rss",
+    b"rss_anon": "rss.anon",
+    b"rss_file": "rss.file",
+    b"rss_shmem": "rss.shmem",
+    b"swapents": "swap",
+}
+_PLAIN = {b"uid": "uid", b"oom_score_adj": "oom_score_adj", b"pgtables_bytes": "pgtables"}
+_TABLE_PAGES = frozenset((b"nr_ptes", b"nr_pmds", b"nr_puds"))
+
+_LIKE_ROW = re.compile(rb"\[ *\d+(?:\] |$| *$)")
+"""Not `[drm] …`: other messages may stand between the rows."""
+
+MOST_ROWS = 1 << 22
+"""As many processes as Linux can have."""
+
+
+def is_header(text: bytes) -> bool:
+    """Whether a message is the table's header."""
+    return b"oom_score_adj" in text and _HEADER.match(text) is not None
+
+
+@dataclass(slots=True)
+class Table:
+    """A table being read. broken: lines that began like a row and were none."""
+
+    columns: tuple[bytes, ...]
+    rows: dict[int, tuple[int, bytes, tuple[int, ...]]] = field(default_factory=dict)
+    broken: int = 0
+    _row: re.Pattern[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        numbers = rb"".join(rb"\s+(-?\d+)" for _ in self.columns)
+        self._row = re.compile(rb"\[\s*(\d+)\]" + numbers + rb" (.*)", re.DOTALL)
+
+    @classmethod
+    def of(cls, header: bytes) -> Table:
+        """The empty table below a header."""
+        match = _HEADER.match(header)
+        assert match is not None  # `is_header` has said so
+        return cls(tuple(match[1].split()))
+
+    def add(self, text: bytes) -> bool:
+        """Take a message that begins with `[`; false where it is no row."""
+        match = self._row.fullmatch(text)
+        if match is None:
+            self.broken += _LIKE_ROW.match(text) is not None
+            return False
+        pid, *numbers, name = match.groups()
+        values = tuple(map(int, numbers))
+        tgid = values[self._tgid] if self._tgid is not None else int(pid)
+        if len(self.rows) < MOST_ROWS:
+            # Before Linux 5.3 a memcg's table had a line for each thread (f168a9a54ec3); the first stands for all.
+            self.rows.setdefault(tgid, (int(pid), name, values))
+        return True
+
+    @property
+    def _tgid(self) -> int | None:
+        return self.columns.index(b"tgid") if b"tgid" in self.columns else None
+
+    def pages_of(self, pid: int) -> int | None:
+        """The address space of a process in pages, by the id of the process or of the thread that has the memory."""
+        if b"total_vm" not in self.columns:
+            return None
+        place = self.columns.index(b"total_vm")
+        for tgid, (thread, _, values) in self.rows.items():
+            if pid in (tgid, thread):
+                return values[place]
+        return None
+
+    def tasks(self, page_size: int, reaped: Container[tuple[int, bytes]]) -> tuple[TaskRow, ...]:
+        """The rows, in their order. reaped: pids and names of those whose memory the kernel has taken already."""
+        return tuple(
+            TaskRow(
+                pid=pid,
+                tgid=tgid,
+                comm=name,
+                facts=self._facts(values, page_size),
+                reaped=(tgid, name) in reaped,
+            )
+            for tgid, (pid, name, values) in self.rows.items()
+        )
+
+    def _facts(self, values: tuple[int, ...], page_size: int) -> dict[str, int]:
+        facts: dict[str, int] = {}
+        for column, value in zip(self.columns, values, strict=True):
+            if column in _PAGES:
+                facts[_PAGES[column]] = value * page_size
+            elif column in _PLAIN:
+                facts[_PLAIN[column]] = value
+            elif column in _TABLE_PAGES:
+                facts["pgtables"] = facts.get("pgtables", 0) + value * page_size
+        return facts

@@ -1,0 +1,118 @@
+"""An OOM report made into an event that the interpreter can decide.
+
+In: a `Report` of the kernel's log. Out: the interpreter's `Machine`, and the bounds of the event's size. What a report shows
+of a fact is in the table of facts. Of memory cgroups it names two: the one that ran out, with its usage and limit, and
+the victim's. Everything else about them stays unobservable, and so does whether a task was in vfork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oomlang.host.model import MemcgPath
+from oomlang.host.reports import Report, TaskRow
+from oomlang.targets.interp import Candidate, Event, Guard, Machine, Memcg
+from oomlang.targets.interp.machine import SYSRQ_ORDER
+
+Inputs = Mapping[str, Mapping[MemcgPath, int]]
+"""Values of inputs per memcg: by the input's name and the cgroup's path."""
+
+MOST = 2**51
+"""Of oom.total, in the table of facts."""
+
+
+def machine(
+    report: Report,
+    *,
+    total: int | None,
+    knobs: Mapping[str, int] | None = None,
+    memcg_inputs: Inputs | None = None,
+) -> Machine:
+    """The event of a report. total: bytes, see `total_bounds`; None leaves it unobservable."""
+    memcgs = _memcgs(report, memcg_inputs or {})
+    scope = memcgs[report.scope] if report.scope is not None else None
+    victim = report.task(report.chosen)
+    known: dict[int, Memcg] = {}
+    if victim is not None and report.victim_memcg is not None:
+        known[victim.tgid] = memcgs[report.victim_memcg]
+    if report.one_memcg and scope is not None:
+        known = {row.tgid: scope for row in report.tasks}
+    event = Event(
+        total=total, order=report.order, scope=scope, invoker=_invoker(report), page_size=report.page_size
+    )
+    killed = {kill.pid: kill.facts for kill in report.kills}
+    candidates = [
+        Candidate(
+            pid=row.tgid,
+            comm=row.comm,
+            memcg=known.get(row.tgid),
+            facts={**killed.get(row.pid, killed.get(row.tgid, {})), **row.facts},
+            # for_each_process() goes from the oldest to the youngest; a cgroup's tasks come in another order.
+            start=place if report.is_global else None,
+            guard=Guard.REAPED if row.reaped else Guard.NONE,
+        )
+        for place, row in enumerate(report.tasks)
+    ]
+    return Machine(event=event, candidates=candidates, knobs=dict(knobs or {}))
+
+
+def total_bounds(report: Report, swap: int | None = None) -> tuple[int, int] | None:
+    """The least and the most that the event's size can be, in bytes; None where the report does not tell.
+
+    `constrained_alloc()` and `mem_cgroup_get_max()` of the kernel. swap: bytes of swap that the machine had.
+    """
+    machine_swap = report.total_swap if report.total_swap is not None else swap
+    if report.is_global:
+        # A cpuset or a memory policy leaves out nodes, and the report does not tell their sizes.
+        if report.constraint != "NONE" or report.ram is None:
+            return None
+        if machine_swap is None:
+            return report.ram, MOST
+        return report.ram + machine_swap, report.ram + machine_swap
+    if report.memory is None or report.memory.limit >= MOST:
+        return None
+    limit = report.memory.limit
+    if report.swap is not None:
+        room = report.swap.limit
+    elif report.memsw is not None:
+        room = max(report.memsw.limit - limit, 0)
+    else:
+        room = MOST
+    if machine_swap is not None:
+        room = min(room, machine_swap)
+        return limit + room, limit + room
+    return limit, min(limit + room, MOST)
+
+
+def _memcgs(report: Report, inputs: Inputs) -> dict[MemcgPath, Memcg]:
+    found: dict[MemcgPath, Memcg] = {}
+    for path in ((), report.scope, report.victim_memcg):
+        for length in range(len(path) + 1) if path is not None else ():
+            at = path[:length] if path is not None else ()
+            if at not in found:
+                found[at] = Memcg(
+                    path=at,
+                    parent=found[at[:-1]] if at else None,
+                    facts=_scope_facts(report) if at and at == report.scope else {},
+                    inputs={name: values[at] for name, values in inputs.items() if at in values},
+                )
+    return found
+
+
+def _scope_facts(report: Report) -> dict[str, int]:
+    facts: dict[str, int] = {}
+    if report.memory is not None:
+        facts |= {"memcg.usage": report.memory.usage, "memcg.limit": report.memory.limit}
+    if report.swap is not None:
+        facts["memcg.swap"] = report.swap.usage
+    elif report.memsw is not None and report.memory is not None:
+        facts["memcg.swap"] = max(report.memsw.usage - report.memory.usage, 0)
+    return facts
+
+
+def _invoker(report: Report) -> int | None:
+    """The invoker's pid; the report names its thread, and the table only the thread that has the memory."""
+    if report.order == SYSRQ_ORDER:
+        return 0  # a kernel thread did it
+    row: TaskRow | None = report.task(report.invoker_thread)
+    return row.tgid if row is not None else None
