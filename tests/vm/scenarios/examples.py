@@ -35,16 +35,16 @@ _BESTEFFORT = f"{_PODS}/kubepods-besteffort.slice/kubepods-besteffort"
 
 _JOBS = Scene(
     cgroups={
-        f"{_STEPD}/job_12": {"memory.max": 100 * MIB},
-        f"{_STEPD}/job_13": {"memory.max": 400 * MIB},
-        f"{_STEPD}/job_14": {"memory.max": 400 * MIB},
+        f"{_STEPD}/job_12": {"memory.max": 28 * MIB},
+        f"{_STEPD}/job_13": {"memory.max": 200 * MIB},
+        f"{_STEPD}/job_14": {"memory.max": 200 * MIB},
     },
     hogs={
-        "near": Hog(cgroup=f"{_STEPD}/job_12/step_0/user/task_0", size="72M"),
-        "far": Hog(cgroup=f"{_STEPD}/job_13/step_0/user/task_0", size="90M"),
-        "spare": Hog(cgroup=f"{_STEPD}/job_14/step_0/user/task_0", size="8M"),
-        "stepd": Hog(cgroup=f"{_STEPD}/job_13/step_0/slurm", size="100M", comm="slurmstepd"),
-        "slurmd": Hog(cgroup="/system.slice/slurmd.service", size="110M"),
+        "near": Hog(cgroup=f"{_STEPD}/job_12/step_0/user/task_0", size="20M"),
+        "far": Hog(cgroup=f"{_STEPD}/job_13/step_0/user/task_0", size="24M"),
+        "spare": Hog(cgroup=f"{_STEPD}/job_14/step_0/user/task_0", size="4M"),
+        "stepd": Hog(cgroup=f"{_STEPD}/job_13/step_0/slurm", size="28M", comm="slurmstepd"),
+        "slurmd": Hog(cgroup="/system.slice/slurmd.service", size="34M"),
     },
     sysrq=True,
 )
@@ -54,8 +54,8 @@ EXAMPLES: dict[str, Example] = {
         policy="android",
         scene=Scene(
             hogs={
-                "system_server": Hog(cgroup="/system", size="80M", options={"adj": -900}),
-                "com.game": Hog(cgroup="/apps/uid_10102", size="60M", uid=10102, options={"adj": 0}),
+                "system_server": Hog(cgroup="/system", size="40M", options={"adj": -900}),
+                "com.game": Hog(cgroup="/apps/uid_10102", size="36M", uid=10102, options={"adj": 0}),
                 "com.heavy": Hog(cgroup="/apps/uid_10101", size="28M", uid=10101, options={"adj": 900}),
                 "com.old": Hog(cgroup="/apps/uid_10103", size="4M", uid=10103, options={"adj": 980}),
             },
@@ -68,7 +68,7 @@ EXAMPLES: dict[str, Example] = {
         policy="android",
         scene=Scene(
             hogs={
-                "com.large": Hog(cgroup="/apps/uid_10101", size="120M", options={"adj": 290}),
+                "com.large": Hog(cgroup="/apps/uid_10101", size="24M", options={"adj": 290}),
                 "com.small": Hog(cgroup="/apps/uid_10102", size="4M", options={"adj": 300}),
             },
             sysrq=True,
@@ -80,9 +80,9 @@ EXAMPLES: dict[str, Example] = {
         policy="batch_first",
         scene=Scene(
             hogs={
-                "sshd": Hog(cgroup="/system.slice/ssh.service", size="60M"),
-                "systemd-logind": Hog(cgroup="/init.scope", size="50M"),
-                "liar": Hog(cgroup="/user.slice/user-1000.slice", size="40M", comm="sshd", uid=1000),
+                "sshd": Hog(cgroup="/system.slice/ssh.service", size="30M"),
+                "systemd-logind": Hog(cgroup="/init.scope", size="26M"),
+                "liar": Hog(cgroup="/user.slice/user-1000.slice", size="20M", comm="sshd", uid=1000),
                 "python3": Hog(cgroup="/batch.slice/job-1", size="8M", uid=990),
             },
             sysrq=True,
@@ -94,8 +94,8 @@ EXAMPLES: dict[str, Example] = {
         policy="batch_first",
         scene=Scene(
             hogs={
-                "sshd": Hog(cgroup="/system.slice/sshd.service", size="60M"),
-                "liar": Hog(cgroup="/user.slice/user-1000.slice", size="40M", comm="sshd", uid=1000),
+                "sshd": Hog(cgroup="/system.slice/sshd.service", size="30M"),
+                "liar": Hog(cgroup="/user.slice/user-1000.slice", size="20M", comm="sshd", uid=1000),
             },
             sysrq=True,
         ),
@@ -107,7 +107,7 @@ EXAMPLES: dict[str, Example] = {
         scene=Scene(
             hogs={
                 "nightly": Hog(cgroup="/batch.slice/nightly", size="8M"),
-                "billing": Hog(cgroup="/batch.slice/billing", size="30M"),
+                "billing": Hog(cgroup="/batch.slice/billing", size="16M"),
             },
             sysrq=True,
         ),
@@ -119,12 +119,12 @@ EXAMPLES: dict[str, Example] = {
         policy="batch_first",
         scene=Scene(
             cgroups={
-                "/system.slice": {"memory.low": 60 * MIB},
-                "/system.slice/db.service": {"memory.low": 60 * MIB},
+                "/system.slice": {"memory.low": 34 * MIB},
+                "/system.slice/db.service": {"memory.low": 34 * MIB},
             },
             hogs={
-                "mysqld": Hog(cgroup="/system.slice/db.service", size="50M", uid=110),
-                "nginx": Hog(cgroup="/web.slice/nginx.service", size="20M", uid=33),
+                "mysqld": Hog(cgroup="/system.slice/db.service", size="30M", uid=110),
+                "nginx": Hog(cgroup="/web.slice/nginx.service", size="12M", uid=33),
             },
             sysrq=True,
         ),
@@ -158,26 +158,11 @@ EXAMPLES: dict[str, Example] = {
         victim="cc1plus",
         stock="gitlab-runner",
     ),
-    "database: a greedy query, not who has touched the buffers": Example(
-        policy="database",
-        scene=Scene(
-            hogs={
-                "postmaster": Hog(cgroup=_POSTGRES, size="4M", comm="postgres", options={"adj": -900}),
-                "usual": Hog(cgroup=_POSTGRES, size="90M", comm="postgres", options={"kind": "shmem"}),
-                "big": Hog(cgroup=_POSTGRES, size="40M", comm="postgres"),
-                "cron": Hog(cgroup="/system.slice/cron.service", size="60M"),
-            },
-            sysrq=True,
-        ),
-        settings=("greedy=30MiB",),
-        victim="big",
-        stock="usual",
-    ),
     "database: without a greedy one what is not the server's": Example(
         policy="database",
         scene=Scene(
             hogs={
-                "usual": Hog(cgroup=_POSTGRES, size="90M", comm="postgres"),
+                "usual": Hog(cgroup=_POSTGRES, size="24M", comm="postgres"),
                 "cron": Hog(cgroup="/system.slice/cron.service", size="8M"),
             },
             sysrq=True,
@@ -185,14 +170,29 @@ EXAMPLES: dict[str, Example] = {
         victim="cron",
         stock="usual",
     ),
+    "database: a greedy query, not who has touched the buffers": Example(
+        policy="database",
+        scene=Scene(
+            hogs={
+                "postmaster": Hog(cgroup=_POSTGRES, size="4M", comm="postgres", options={"adj": -900}),
+                "usual": Hog(cgroup=_POSTGRES, size="32M", comm="postgres", options={"kind": "shmem"}),
+                "big": Hog(cgroup=_POSTGRES, size="20M", comm="postgres"),
+                "cron": Hog(cgroup="/system.slice/cron.service", size="26M"),
+            },
+            sysrq=True,
+        ),
+        settings=("greedy=12MiB",),
+        victim="big",
+        stock="usual",
+    ),
     "desktop: a tab, not the session": Example(
         policy="desktop",
         scene=Scene(
             hogs={
-                "gnome-shell": Hog(cgroup=_SESSION, size="90M", uid=1000),
-                "firefox": Hog(cgroup=f"{_APPS}/firefox.scope", size="60M", uid=1000),
-                "tab": Hog(cgroup=f"{_APPS}/firefox.scope", size="10M", comm="Isolated Web Co", uid=1000),
-                "networkmanager": Hog(cgroup="/system.slice/NetworkManager.service", size="70M"),
+                "gnome-shell": Hog(cgroup=_SESSION, size="36M", uid=1000),
+                "firefox": Hog(cgroup=f"{_APPS}/firefox.scope", size="24M", uid=1000),
+                "tab": Hog(cgroup=f"{_APPS}/firefox.scope", size="6M", comm="Isolated Web Co", uid=1000),
+                "networkmanager": Hog(cgroup="/system.slice/NetworkManager.service", size="30M"),
             },
             sysrq=True,
         ),
@@ -218,10 +218,10 @@ EXAMPLES: dict[str, Example] = {
         policy="earlyoom",
         scene=Scene(
             hogs={
-                "sshd": Hog(cgroup="/system.slice/ssh.service", size="120M"),
-                "gnome-shell": Hog(cgroup="/user.slice", size="100M", uid=1000),
-                "libreoffice": Hog(cgroup="/user.slice", size="80M", uid=1000),
-                "tab": Hog(cgroup="/user.slice", size="20M", comm="Web Content", uid=1000),
+                "sshd": Hog(cgroup="/system.slice/ssh.service", size="44M"),
+                "gnome-shell": Hog(cgroup="/user.slice", size="36M", uid=1000),
+                "libreoffice": Hog(cgroup="/user.slice", size="28M", uid=1000),
+                "tab": Hog(cgroup="/user.slice", size="8M", comm="Web Content", uid=1000),
             },
             sysrq=True,
         ),
@@ -245,13 +245,13 @@ EXAMPLES: dict[str, Example] = {
         policy="fair_share",
         scene=Scene(
             hogs={
-                "nginx": Hog(cgroup="/system.slice/nginx.service", size="90M", uid=33),
+                "nginx": Hog(cgroup="/system.slice/nginx.service", size="40M", uid=33),
                 "login": Hog(
-                    cgroup="/user.slice/user-1001.slice/session-3.scope", size="44M", comm="bash", uid=1001
+                    cgroup="/user.slice/user-1001.slice/session-3.scope", size="24M", comm="bash", uid=1001
                 ),
-                "R": Hog(cgroup="/user.slice/user-1001.slice/session-3.scope", size="36M", uid=1001),
-                "python3": Hog(cgroup="/user.slice/user-1002.slice/session-7.scope", size="60M", uid=1002),
-                "gdb": Hog(cgroup="/user.slice/user-0.slice/session-9.scope", size="84M"),
+                "R": Hog(cgroup="/user.slice/user-1001.slice/session-3.scope", size="18M", uid=1001),
+                "python3": Hog(cgroup="/user.slice/user-1002.slice/session-7.scope", size="30M", uid=1002),
+                "gdb": Hog(cgroup="/user.slice/user-0.slice/session-9.scope", size="34M"),
             },
             sysrq=True,
         ),
@@ -262,8 +262,8 @@ EXAMPLES: dict[str, Example] = {
         policy="fair_share",
         scene=Scene(
             hogs={
-                "R": Hog(cgroup="/user.slice/user-1001.slice/session-3.scope", size="60M", uid=1001),
-                "python3": Hog(cgroup="/user.slice/user-1002.slice/session-7.scope", size="40M", uid=1002),
+                "R": Hog(cgroup="/user.slice/user-1001.slice/session-3.scope", size="30M", uid=1001),
+                "python3": Hog(cgroup="/user.slice/user-1002.slice/session-7.scope", size="20M", uid=1002),
             },
             sysrq=True,
         ),
@@ -311,10 +311,10 @@ EXAMPLES: dict[str, Example] = {
         scene=Scene(
             hogs={
                 "report": Hog(cgroup=f"{_BESTEFFORT}-pod1.slice", size="6M"),
-                "web": Hog(cgroup=f"{_BURSTABLE}-pod2.slice", size="40M"),
-                "db": Hog(cgroup=f"{_PODS}/kubepods-pod3.slice", size="60M"),
-                "chronyd": Hog(cgroup="/system.slice/chrony.service", size="70M"),
-                "kubelet": Hog(cgroup="/system.slice/kubelet.service", size="80M"),
+                "web": Hog(cgroup=f"{_BURSTABLE}-pod2.slice", size="14M"),
+                "db": Hog(cgroup=f"{_PODS}/kubepods-pod3.slice", size="18M"),
+                "chronyd": Hog(cgroup="/system.slice/chrony.service", size="22M"),
+                "kubelet": Hog(cgroup="/system.slice/kubelet.service", size="26M"),
             },
             sysrq=True,
         ),
@@ -325,13 +325,13 @@ EXAMPLES: dict[str, Example] = {
         policy="kubernetes",
         scene=Scene(
             cgroups={
-                f"{_BURSTABLE}-pod1.slice": {"memory.min": 80 * MIB},
-                f"{_BURSTABLE}-pod2.slice": {"memory.min": 4 * MIB},
+                f"{_BURSTABLE}-pod1.slice": {"memory.min": 40 * MIB},
+                f"{_BURSTABLE}-pod2.slice": {"memory.min": 2 * MIB},
             },
             hogs={
-                "inside": Hog(cgroup=f"{_BURSTABLE}-pod1.slice", size="60M"),
-                "over": Hog(cgroup=f"{_BURSTABLE}-pod2.slice/container", size="20M"),
-                "guaranteed": Hog(cgroup=f"{_PODS}/kubepods-pod3.slice", size="50M"),
+                "inside": Hog(cgroup=f"{_BURSTABLE}-pod1.slice", size="24M"),
+                "over": Hog(cgroup=f"{_BURSTABLE}-pod2.slice/container", size="10M"),
+                "guaranteed": Hog(cgroup=f"{_PODS}/kubepods-pod3.slice", size="20M"),
             },
             sysrq=True,
         ),
@@ -343,7 +343,7 @@ EXAMPLES: dict[str, Example] = {
         scene=Scene(
             hogs={
                 "low": Hog(cgroup=f"{_BURSTABLE}-pod1.slice/container", size="8M"),
-                "high": Hog(cgroup=f"{_BURSTABLE}-pod2.slice/container", size="40M"),
+                "high": Hog(cgroup=f"{_BURSTABLE}-pod2.slice/container", size="16M"),
             },
             sysrq=True,
         ),
@@ -377,15 +377,15 @@ EXAMPLES: dict[str, Example] = {
         policy="oomd",
         scene=Scene(
             cgroups={
-                "/system.slice": {"memory.low": 60 * MIB},
-                "/system.slice/db.service": {"memory.low": 60 * MIB},
+                "/system.slice": {"memory.low": 34 * MIB},
+                "/system.slice/db.service": {"memory.low": 34 * MIB},
             },
             hogs={
-                "mysqld": Hog(cgroup="/system.slice/db.service", size="60M"),
-                "redis": Hog(cgroup="/system.slice/cache.service", size="40M"),
-                "nginx": Hog(cgroup="/workload.slice/web.service", size="20M"),
-                "celery1": Hog(cgroup="/workload.slice/jobs.service", size="14M"),
-                "celery2": Hog(cgroup="/workload.slice/jobs.service", size="16M"),
+                "mysqld": Hog(cgroup="/system.slice/db.service", size="34M"),
+                "redis": Hog(cgroup="/system.slice/cache.service", size="20M"),
+                "nginx": Hog(cgroup="/workload.slice/web.service", size="10M"),
+                "celery1": Hog(cgroup="/workload.slice/jobs.service", size="12M"),
+                "celery2": Hog(cgroup="/workload.slice/jobs.service", size="15M"),
             },
             sysrq=True,
         ),
@@ -396,8 +396,8 @@ EXAMPLES: dict[str, Example] = {
         policy="oomd",
         scene=Scene(
             hogs={
-                "dbus": Hog(cgroup="/system.slice/dbus.service", size="60M"),
-                "nginx": Hog(cgroup="/system.slice/web.service", size="40M"),
+                "dbus": Hog(cgroup="/system.slice/dbus.service", size="24M"),
+                "nginx": Hog(cgroup="/system.slice/web.service", size="16M"),
                 "cron": Hog(cgroup="/system.slice/cron.service", size="4M"),
             },
             sysrq=True,
@@ -434,4 +434,6 @@ EXAMPLES: dict[str, Example] = {
         stock="web",
     ),
 }
-"""By what they show. `invoker` needs a machine that is out of memory: test_scenarios_machine.py."""
+"""By what they show, those of a policy next to each other: a knob stays set for the scenes that follow.
+
+`invoker` needs a machine that is out of memory: test_scenarios_machine.py."""

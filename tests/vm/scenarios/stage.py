@@ -131,7 +131,7 @@ class Stage(Machine):
 
     def set(self, target: str, value: str | int) -> None:
         """Set an input."""
-        self.done("input", "set", target, str(value))
+        self.done("input", "set", "--", target, str(value))
 
     def counters(self) -> dict[str, Any]:
         """Of the policy in force."""
@@ -153,7 +153,9 @@ class Stage(Machine):
     def play(self, scene: Scene) -> Outcome:
         """Let it happen."""
         begun = self.vm.log_mark()
-        missing = {hog.cgroup: {} for hog in scene.hogs.values() if hog.cgroup is not None}
+        missing: dict[str, dict[str, str | int]] = {
+            hog.cgroup: {} for hog in scene.hogs.values() if hog.cgroup is not None
+        }
         self.cgroups({**scene.cgroups, **{p: f for p, f in missing.items() if p not in scene.cgroups}})
         self.start(scene.hogs)
         if scene.sysrq:
