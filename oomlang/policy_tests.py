@@ -6,14 +6,14 @@ What a test block leaves open. cgroup ids count up from 2 in the order of the fi
 left out; a parent that only a path implies comes right before the first cgroup below it. A cgroup whose usage
 or swap is not given has the sum of its children's; without children 0. pids count up from 1000 in the order
 of the file, the given ones left out. A task that stands further down is younger than one of the same `age`.
-`oom.total` is the limit of the scope, or of its nearest ancestor with one; else memory and swap together.
+`oom.total` is the limit of the scope, or of its nearest ancestor with one, and the swap, as mem_cgroup_get_max() of the
+kernel has it; without such a limit memory and swap together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from oomlang.diagnostics import Code, Diagnostics, Label, Span
 from oomlang.facts import FACTS
 from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
@@ -37,34 +37,14 @@ _Path = tuple[bytes, ...]
 
 
 def run_tests(policy: model.Policy, meaning: ir.Policy) -> tuple[tuple[Outcome, ...], Coverage]:
-    """Run all test blocks of a policy. meaning: its IR. Raises `OomlangError` where a test cannot be a machine."""
+    """Run all test blocks of a policy. meaning: its IR."""
     outcomes = tuple(run(meaning, case) for case in cases(policy))
     return outcomes, coverage(meaning, outcomes)
 
 
 def cases(policy: model.Policy) -> tuple[Case, ...]:
-    """The test blocks as cases. Raises `OomlangError` where two tasks have one pid, or two cgroups one id."""
-    diagnostics = Diagnostics(policy.source)
-    for test in policy.tests:
-        _distinct(diagnostics, "pid", [(t.facts["pid"], t.span) for t in test.tasks if "pid" in t.facts])
-        given = [(m.facts["memcg.id"], m.span) for m in test.memcgs if "memcg.id" in m.facts]
-        _distinct(diagnostics, "cgroup id", given)
-        for id, span in given:
-            if id < FIRST_MEMCG_ID:
-                diagnostics.error(Code.TEST_VALUE, span, f"{id} is not the id of a cgroup below the root")
-    diagnostics.raise_if_failed()
+    """The test blocks as cases."""
     return tuple(_case(test) for test in policy.tests)
-
-
-def _distinct(diagnostics: Diagnostics, what: str, given: list[tuple[int, Span]]) -> None:
-    first: dict[int, Span] = {}
-    for value, span in given:
-        if value in first:
-            labels = (Label(span=first[value], text="first here"),)
-            diagnostics.error(
-                Code.DUPLICATE, span, f"the {what} {value} is given twice", labels=labels, help="change one"
-            )
-        first.setdefault(value, span)
 
 
 def _case(test: model.Test) -> Case:
@@ -101,7 +81,7 @@ def _total(test: model.Test) -> int:
     limits = {m.path: m.facts["memcg.limit"] for m in test.memcgs if "memcg.limit" in m.facts}
     for path in _upwards(test.scope or ()):
         if path in limits:
-            return limits[path]
+            return limits[path] + test.swap
     return test.memory + test.swap
 
 

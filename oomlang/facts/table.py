@@ -460,7 +460,7 @@ _ROWS: tuple[Fact, ...] = (
         name="memcg.oom_kills",
         type=Type.INT,
         scope=Scope.MEMCG,
-        doc="OOM kills in the cgroup and below it since it was made.",
+        doc="OOM kills in the cgroup and below it since it was made; on cgroup v1 in the cgroup alone.",
         range=Interval(0, 2**40),
         kernel=(
             *MEMCG_FIELDS,
@@ -493,7 +493,8 @@ _ROWS: tuple[Fact, ...] = (
         name="oom.total",
         type=Type.BYTES,
         scope=Scope.EVENT,
-        doc="The event's size: the scope's limit, or RAM and swap together in a global event; one page at least.",
+        doc="The event's size: the scope's limit and the swap that it may use, or RAM and swap together in a global "
+        "event; one page at least.",
         # constrained_alloc() never leaves it at 0, so that dividing by it needs no care.
         range=Interval(4096, 2 * _PIB),
         kernel=("oc.totalpages",),

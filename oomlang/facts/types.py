@@ -53,6 +53,9 @@ MAX_PATTERNS = 160
 MAX_EACH_DEPTH = 16
 """Rules `at each depth`: each is a function too."""
 
+MAX_ARGUMENTS = 32
+"""Arguments of `min` and `max`."""
+
 MAX_LIST = 256
 """Elements of one `in (…)`."""
 

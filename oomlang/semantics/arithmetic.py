@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oomlang.diagnostics import Code, Label, Span
 from oomlang.facts import Type, spell
-from oomlang.facts.types import MAX_DEPTH
+from oomlang.facts.types import MAX_ARGUMENTS, MAX_DEPTH
 from oomlang.semantics import mends, model, operators
 from oomlang.semantics.model import Operation
 from oomlang.semantics.reads import contains_depth, needs_memcg
@@ -39,6 +39,11 @@ class Arithmetic(Typing):
                 node.span,
                 f"`{name}` takes {expected} {arguments}, and gets {count}",
                 help="clamp(value, lowest, highest)" if name == "clamp" else "",
+            )
+            return None
+        if count > MAX_ARGUMENTS:
+            self._diagnostics.error(
+                Code.TOO_MANY, node.span, f"`{name}` gets {count} arguments; the limit is {MAX_ARGUMENTS}"
             )
             return None
         operands = self._operands(*node.arguments)

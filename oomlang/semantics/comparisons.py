@@ -124,10 +124,12 @@ class Comparisons(Typing):
                     Code.MIXED_DEPTH,
                     deep.span,
                     f"only this side is read at a depth; `{self._text(other)}` is read from the task's own cgroup",
-                    help=f"for both sides write `({self._text(left)} {node.operator} …) at depth N`"
-                    if deep is not left
-                    else "write `at depth` behind both sides, or behind the comparison in parentheses",
+                    help=f"for both sides write `({self._bare(left)} {node.operator} {self._bare(right)}) at depth N`",
                 )
+
+    def _bare(self, node: model.Expression) -> str:
+        """An operand's text, without its `at depth`."""
+        return self._text(node.operand if isinstance(node, model.AtDepth) else node)
 
     def _compare_text(
         self, node: tree.Compare, subject: tree.Expression, texts: list[tree.Text]

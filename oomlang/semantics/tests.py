@@ -106,6 +106,7 @@ class _Test:
                     scope = self._declared(path)
                 case _:
                     pass
+        self._distinct()
         invoker = next(
             (self._task_id(s.task) for s in self._test.statements if isinstance(s, tree.TestInvoker)), None
         )
@@ -123,6 +124,25 @@ class _Test:
             tasks=tuple(self._tasks.values()),
             expectations=expectations,
         )
+
+    def _distinct(self) -> None:
+        """No two tasks have one pid, no two cgroups one id; 1 is the root's."""
+        pids = [(t.facts["pid"], t.span) for t in self._tasks.values() if "pid" in t.facts]
+        ids = [(m.facts["memcg.id"], m.span) for m in self._memcgs.values() if "memcg.id" in m.facts]
+        for what, given in (("pid", pids), ("cgroup id", ids)):
+            first: dict[int, Span] = {}
+            for value, span in given:
+                if value in first:
+                    _twice(self._diagnostics, f"the {what} {value}", span, first[value], "change one")
+                first.setdefault(value, span)
+        for id, span in ids:
+            if id < 2:
+                self._diagnostics.error(
+                    Code.TEST_VALUE,
+                    span,
+                    f"{id} is not the id of a cgroup below the root",
+                    help="leave `id` out",
+                )
 
     def _text(self, node: tree.Node) -> str:
         return self._diagnostics.source.slice(node.span)

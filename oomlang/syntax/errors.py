@@ -171,6 +171,14 @@ def _shown(found: str) -> str:
 
 def _hint(found: str, accepts: Collection[str]) -> str:
     """What was probably meant: another operator, or a keyword that is misspelt."""
+    if found == "not" and "IN" in accepts:
+        return "`not` stands before the whole comparison: not comm in (…)"
+    if found == "step" and "AND" in accepts:
+        return "`step` stands before `when`: kill highest … step … when …"
+    if found == "of" and "SCALE" in accepts:
+        return "write a share as a product: memcg.limit * 80%"
+    if found == "if" and "WHEN" in accepts:
+        return "write `when`"
     if found == "=" and "COMPARE" in accepts:
         return "write `==` to compare"
     if found == "==" and "EQUAL" in accepts:

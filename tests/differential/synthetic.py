@@ -52,7 +52,8 @@ class Synthetic:
 
     def _run(self, program: str, oc: int, task: int) -> int:
         context = struct.pack("<3Q", oc, task, 0)
-        return struct.unpack("<3Q", run_program(self._object.program(program).fd, context=context).context)[2]
+        answer = run_program(self._object.program(program).fd, context=context).context
+        return int(struct.unpack("<3Q", answer)[2])
 
     def verdicts(self, machine: Machine) -> tuple[int, list[int]]:
         """What becomes of the event, and the pids in the order in which they would die.
