@@ -28,7 +28,7 @@ from oomlang.kernel.loader_environment import attached_to_hook, require_environm
 from oomlang.kernel.maps import open_pinned_map
 from oomlang.kernel.pins import LAST_GENERATION, BeforeStep, Pins, Turn, no_step, pin_name
 from oomlang.kernel.policy import Policy
-from oomlang.kernel.probe import page_size
+from oomlang.kernel.probe import page_size, why_not_permitted
 from oomlang.kernel.variables import global_variables
 
 # A program that is attached decides nothing before its turn, so any order would do; this one needs no such argument.
@@ -108,6 +108,9 @@ def load(
 
 def unload(pins: Pins, *, before_step: BeforeStep = no_step) -> Unloaded:
     """Leave the choice to the kernel again and remove everything; also what interrupted loads left behind."""
+    lacks = why_not_permitted("unload a policy")
+    if lacks is not None:
+        raise lacks
     with pins.lock():
         old = pins.turn().in_force
         name = _name(pins, old) if old else None

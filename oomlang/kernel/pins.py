@@ -186,6 +186,7 @@ class Pins:
 
     def make(self, number: int) -> None:
         """The directories of a generation."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for part in ("maps", "programs", "links"):
             (self.generation(number) / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 

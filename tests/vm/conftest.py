@@ -150,10 +150,10 @@ class Machine:
         return found
 
 
-def boot(names: list[str], files: Mapping[str, Path | bytes] | None = None, accel: str | None = None) -> Vm:
-    """A machine with the objects of these policies in /payload."""
+def boot(names: list[str], files: Mapping[str, Path | bytes] | None = None, **how: Any) -> Vm:
+    """A machine with the objects of these policies in /payload. how: of `Vm`."""
     objects = {f"{name}.o": compiled(name) for name in names}
-    return Vm(files={**objects, "driver.py": HERE / "guest_driver.py", **(files or {})}, accel=accel)
+    return Vm(files={**objects, "driver.py": HERE / "guest_driver.py", **(files or {})}, **how)
 
 
 @pytest.fixture(scope="module")

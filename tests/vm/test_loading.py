@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
-from tests.vm.conftest import EXAMPLES, LIMIT, Machine, Report
+from oomlang.targets.bpf.elf import read_elf
+from oomlang.targets.bpf.seal import UNSEALED, digest, seal
+from tests.vm.conftest import EXAMPLES, LIMIT, Machine, Report, compiled
 
 pytestmark = pytest.mark.needs("qemu", "clang")
 
@@ -136,6 +140,48 @@ def test_objects_that_are_not_whole_or_not_for_this_are_refused_and_nothing_is_l
         assert refused.steps == []
         assert words in refused.err or name == "driver.py", refused.err
     assert machine.pinned() == []
+
+
+def _refused_by_the_verifier(image: bytes) -> bytes:
+    """The object with one load of `begin_event` from far behind its context, sealed: no check of ours sees that."""
+    section = read_elf(image).section("fentry/bpf_set_policy_name")
+    assert section is not None
+    for at in range(section.offset, section.offset + section.size, 8):
+        if image[at] == 0x79 and image[at + 1] >> 4 == 1:  # r? = *(u64 *)(r1 + offset)
+            changed = image[: at + 2] + (4096).to_bytes(2, "little") + image[at + 4 :]
+            held = digest(changed)
+            assert held is not None
+            return seal(changed.replace(held.encode(), UNSEALED.encode()))
+    raise AssertionError("begin_event reads no argument")
+
+
+def test_a_refusal_of_the_verifier_is_shown_with_its_place_and_nothing_is_left(machine: Machine) -> None:
+    image = _refused_by_the_verifier(compiled("alpha_first"))
+    machine.vm.call("write", path="/tmp/wrong.o", b64=base64.b64encode(image).decode())
+    machine.load("beta_first")
+    before = machine.pinned()
+    refused = machine.oomlang("load", "/tmp/wrong.o", "--replace")
+    assert refused.exit == 3, refused
+    assert "the kernel's verifier refuses program begin_event: " in refused.err
+    assert "of the C (`oomlang compile --emit c`)" in refused.err
+    assert machine.pinned() == before
+    assert machine.in_force() == "beta_first"
+
+
+def test_watch_says_what_was_counted(machine: Machine) -> None:
+    machine.load("alpha_first")
+    watch = ["python3", "-m", "oomlang", "watch", "--count", "1", "--interval", "0.05"]
+    machine.vm.spawn("watch", watch, adj=-1000)
+    while "alpha_first" not in machine.vm.call("report", name="watch")["stderr"]:
+        assert machine.vm.call("report", name="watch")["running"]
+        machine.vm.call("sleep", seconds=0.2)
+    machine.oom()
+    ended = machine.vm.wait("watch")["watch"]
+    assert ended["exit"] == 0, ended
+    assert "OOM events, " in ended["stdout"]
+    assert "tasks that it was asked about" in ended["stdout"]
+    machine.done("unload")
+    assert machine.oomlang("input", "list").exit == 3
 
 
 def test_a_user_without_rights_is_told_so(machine: Machine) -> None:
