@@ -77,6 +77,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "bpftool": lambda: _program("bpftool", "bpftool"),
     "btf": _btf,
     "bpf": _bpf,
+    "chromium": lambda: _program("chromium", "chromium"),
     "qemu": lambda: _program("qemu-system-x86_64", "qemu-system-x86"),
 }
 """Name of a requirement → what is missing, or None. Each is asked at most once a run."""

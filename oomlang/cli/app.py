@@ -33,6 +33,8 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "check": Verb("check", "Say what is wrong with policies."),
     "test": Verb("test", "Run the tests of policies."),
+    "explain": Verb("explain", "Say whom a policy would kill on a machine, and why."),
+    "snapshot": Verb("snapshot", "Write down a machine's facts, to be explained elsewhere."),
     "fmt": Verb("fmt", "Format policies in place."),
     "compile": Verb("compile", "Compile a policy to a BPF object."),
     "inspect": Verb("inspect", "Show what is in a BPF object."),

@@ -18,6 +18,7 @@ STDIN = "-"
 SUFFIX = ".oom"
 _MAX_POLICY = 16 << 20
 _MAX_OBJECT = 64 << 20
+_MAX_SNAPSHOT = 1 << 30
 """Far above anything sensible, and a way out of /dev/zero."""
 
 
@@ -48,6 +49,11 @@ def read_policy(path: str) -> bytes:
 def read_object(path: str) -> bytes:
     """The bytes of an object. Raises `Failure` with the reason."""
     return _read(path, _MAX_OBJECT, "a BPF object", ".o")
+
+
+def read_snapshot_file(path: str) -> bytes:
+    """The bytes of a snapshot. Raises `Failure` with the reason."""
+    return _read(path, _MAX_SNAPSHOT, "a snapshot", ".json")
 
 
 def policies(paths: tuple[str, ...]) -> Iterator[tuple[str, bytes | Failure]]:

@@ -25,7 +25,9 @@ def ranked(words: Words, limit: int | None = None) -> list[Row]:
     """The first candidates of the order, all by default."""
     decision = words.decision
     order = decision.ranking
-    maybe = {c for c in islice(order, limit) if decision.assess(c).maybe_excluded}
+    maybe = set()
+    if decision.unevaluated:
+        maybe = {c for c in islice(order, limit) if decision.assess(c).maybe_excluded}
     found = []
     for place, candidate in enumerate(islice(order, limit), start=1):
         note, certain = "", True

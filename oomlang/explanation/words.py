@@ -23,6 +23,7 @@ from oomlang.targets.interp import (
     Exclusion,
     Guard,
     KeyValue,
+    LevelValue,
     Reading,
     Unevaluated,
     Verdict,
@@ -73,7 +74,7 @@ class Words:
                     return "there is no candidate"
                 return f"no candidate is left: all {len(decision.candidates)} are skipped"
             case Verdict.ABORTED:
-                dying = [e.candidate for e in decision.exclusions if e.cause is Guard.DYING]
+                dying = [c for c in decision.candidates if c.guard is Guard.DYING]
                 return f"nobody else is killed: {self.names(dying)} is a victim already and still dying"
 
     # Rules
@@ -103,7 +104,7 @@ class Words:
         who, cause = self.name(exclusion.candidate), exclusion.cause
         if isinstance(cause, Guard):
             return f"the kernel itself skips {who}: {cause.value}"
-        facts = self._facts(self._rules[cause.number], (exclusion.candidate,))
+        facts = self._facts(ir.rule_expressions(self._rules[cause.number]), (exclusion.candidate,))
         return f"{self.rule(cause)} covers {who}{facts}"
 
     # Comparisons
@@ -132,12 +133,19 @@ class Words:
         if isinstance(cause, Builtin):
             return _EVALUATED[cause]
         key = self._rules[cause.number]
-        if isinstance(key, ir.ValueKey) and first is not None and second is not None and second.holds:
+        assert isinstance(key, ir.FlagKey | ir.ValueKey | ir.EachDepthKey)
+        if isinstance(key, ir.FlagKey) or first is None or second is None or not second.holds:
+            return self.rule_text(cause)
+        if isinstance(key, ir.EachDepthKey):
+            if comparison.level is None:
+                return self.rule_text(cause)
+            first_level, second_level = _levels(comparison.level, first, second)
+            if first_level.number == second_level.number:
+                return f"{self.rule_text(cause)}: the higher cgroup id"
+            values = quantities(first_level.value, second_level.value, key.type)
+        else:
             values = quantities(first.value, second.value, key.type)
-            return f"{self.rule_text(cause)}: {(' > ' if key.highest else ' < ').join(values)}"
-        if isinstance(key, ir.EachDepthKey) and comparison.level is not None:
-            return f"{self.rule_text(cause)}: {self._level(key, comparison, short=True)}"
-        return self.rule_text(cause)
+        return f"{self.rule_text(cause)}: {(' > ' if key.highest else ' < ').join(values)}"
 
     def _builtin(self, cause: Builtin, comparison: Comparison) -> str:
         first, second = comparison.first_value, comparison.second_value
@@ -166,10 +174,11 @@ class Words:
             if first.holds is None or second.holds is None:
                 unknown = [name for name, value in ((a, first), (b, second)) if value.holds is None]
                 return f"it is unknown whether it holds for {_and(unknown)}"
-            return f"it holds for {yes} and not for {no}{self._facts(key, both)}"
+            return f"it holds for {yes} and not for {no}{self._facts((key.condition,), both)}"
         if first.holds and not second.holds:
             verb = "may not" if second.holds is None else "does not"
-            return f"its `when` {verb} hold for {b}"
+            when = (key.when,) if key.when is not None else ()
+            return f"its `when` {verb} hold for {b}{self._facts(when, both)}"
         if isinstance(key, ir.EachDepthKey):
             return self._level(key, comparison)
         x, y = quantities(first.value, second.value, key.type)
@@ -178,15 +187,13 @@ class Words:
             steps = f" (in whole steps: {abs(first.number)} and {abs(second.number)})"
         return f"{x} for {a}, {y} for {b}{steps}"
 
-    def _level(self, key: ir.EachDepthKey, comparison: Comparison, *, short: bool = False) -> str:
+    def _level(self, key: ir.EachDepthKey, comparison: Comparison) -> str:
         first, second, level = comparison.first_value, comparison.second_value, comparison.level
         if level is None or first is None or second is None:
             return "the cgroup of one of them is unknown"
-        one, other = (v.levels[min(level, len(v.levels)) - 1] for v in (first, second))
+        one, other = _levels(level, first, second)
         x, y = quantities(one.value, other.value, key.type)
         mine, theirs = path_text(one.memcg.path), path_text(other.memcg.path)
-        if short:
-            return f"{mine} {x}, {theirs} {y}"
         by_id = "; the same number, so the higher cgroup id decides" if one.number == other.number else ""
         return f"{level} below the scope, {mine} has {x} and {theirs} has {y}{by_id}"
 
@@ -228,7 +235,8 @@ class Words:
     def unevaluated(self, found: Unevaluated) -> str:
         """A rule that could not be evaluated, for whom, and why."""
         whom = f" for {self.names(found.candidates)}" if found.candidates else ""
-        return f"{self.decider(found.rule)} could not be evaluated{whom}: {_and(found.missing)} not seen"
+        lacking = f": {_and(found.missing)} not seen" if found.missing else ""
+        return f"{self.decider(found.rule)} could not be evaluated{whom}{lacking}"
 
     def names(self, candidates: Iterable[Candidate]) -> str:
         """Some names, and how many more there are."""
@@ -239,9 +247,9 @@ class Words:
         shown = [self.name(c) for c in listed[:_SHOWN]]
         return _and(shown if more <= 0 else [*shown, f"{more} others"])
 
-    def _facts(self, rule: ir.EventRule | ir.Never | ir.Key, whose: tuple[Candidate, ...]) -> str:
-        """What a rule reads of candidates: ` (memcg: /batch.slice and /user.slice)`."""
-        asked = set(reads(ir.rule_expressions(rule), self.decision.policy))
+    def _facts(self, expressions: tuple[ir.Expression, ...], whose: tuple[Candidate, ...]) -> str:
+        """What expressions read of candidates: ` (memcg: /batch.slice and /user.slice)`."""
+        asked = set(reads(expressions, self.decision.policy))
         columns = [[r for r in self.decision.assess(c).readings if (r.name, r.depth) in asked] for c in whose]
         parts = []
         for same in zip(*columns, strict=True):
@@ -256,6 +264,12 @@ class Words:
         return {
             r.origin.number: r for group in (policy.event_rules, policy.never, policy.keys) for r in group
         }
+
+
+def _levels(level: int, first: KeyValue, second: KeyValue) -> tuple[LevelValue, LevelValue]:
+    """What two candidates have at a level; below its own cgroup a candidate stands for itself."""
+    one, other = (v.levels[min(level, len(v.levels)) - 1] for v in (first, second))
+    return one, other
 
 
 def _and(words: Iterable[str]) -> str:

@@ -1,0 +1,84 @@
+"""Where `explain` gets an OOM event from: the live machine, a snapshot, or a report of the kernel's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from oomlang.cli import streams
+from oomlang.cli.failures import ENVIRONMENT, Failure, file_failure
+from oomlang.cli.files import name_of, read_snapshot_file
+from oomlang.host import MachineFacts, MemcgPath, SnapshotError, read_machine, read_snapshot
+from oomlang.live import NoSuchMemcg, machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from oomlang.explanation.event import Situation
+    from oomlang.live import Inputs
+
+
+def live_facts() -> MachineFacts:
+    """The facts of this machine. Errors: `Failure` where it has no /proc."""
+    try:
+        return read_machine()
+    except OSError as error:
+        failure = file_failure("read", error.filename or "/proc", error)
+        raise Failure(failure.message, mend="is /proc mounted?", code=ENVIRONMENT) from error
+
+
+def snapshot_facts(path: str) -> MachineFacts:
+    """The facts of a snapshot. Errors: `Failure` with the first thing that is wrong in it."""
+    data = read_snapshot_file(path)
+    try:
+        return read_snapshot(data)
+    except SnapshotError as error:
+        raise Failure(
+            f"{name_of(path)} is no snapshot: {error}", mend="`oomlang snapshot -o FILE` writes one"
+        ) from error
+
+
+def memcg_path(text: str) -> MemcgPath:
+    """A cgroup's path as people write it: `/batch.slice/job`."""
+    if not text.startswith("/"):
+        raise Failure(f"`{text}` is no path of a cgroup", mend="it begins with /, the root of the hierarchy")
+    return tuple(part for part in os.fsencode(text).split(b"/") if part)
+
+
+def situation(
+    facts: MachineFacts,
+    *,
+    kind: str,
+    title: str,
+    scope: MemcgPath,
+    knobs: Mapping[str, int],
+    memcg_inputs: Inputs,
+) -> Situation:
+    """The event to suppose. Errors: `Failure` where there is no such cgroup."""
+    from oomlang.explanation import path_text
+    from oomlang.explanation.event import Situation
+
+    for name, values in memcg_inputs.items():
+        for path in values:
+            if path not in facts.memcgs:
+                streams.say(
+                    "warning", f"{name} has no effect at {path_text(path)}: no task is in such a cgroup"
+                )
+    try:
+        found = machine(facts, scope=scope, knobs=knobs, memcg_inputs=memcg_inputs)
+    except NoSuchMemcg as error:
+        from oomlang.syntax.suggest import did_you_mean
+
+        paths = [path_text(path) for path in facts.memcgs]
+        mend = (
+            did_you_mean(path_text(scope), paths) or "a cgroup counts here once a task is in it or below it"
+        )
+        raise Failure(f"there is no memory cgroup {path_text(scope)} with a task in it", mend=mend) from error
+    return Situation(
+        machine=found,
+        kind=kind,
+        title=title,
+        taken_at=facts.taken_at,
+        kernel=facts.kernel,
+        unseen=facts.unseen,
+    )

@@ -1,0 +1,184 @@
+"""An explanation as plain data for programs (docs/schemas/explain.schema.json). Values are in base units."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from oomlang.explanation.event import Explanation
+from oomlang.explanation.focus import Focus
+from oomlang.host.snapshot import spell_name, spell_path
+from oomlang.ir import nodes as ir
+from oomlang.targets.interp import (
+    Assessment,
+    Builtin,
+    Candidate,
+    Comparison,
+    Decider,
+    Exclusion,
+    Guard,
+    KeyValue,
+    Reading,
+)
+
+VERSION = 1
+_KEYS = {Builtin.BADNESS: "badness", Builtin.YOUNGER: "start", Builtin.PID: "pid"}
+
+
+def structure(
+    explanation: Explanation, focuses: tuple[Focus, ...] = (), limit: int | None = None
+) -> dict[str, Any]:
+    """Everything that the text says, and every value that it is about."""
+    decision, situation = explanation.decision, explanation.situation
+    event = situation.machine.event
+    taken = situation.taken_at
+    return {
+        "version": VERSION,
+        "policy": {"name": explanation.policy.name, "file": explanation.file},
+        "source": {
+            "kind": situation.kind,
+            "title": situation.title,
+            "taken_at": datetime.fromtimestamp(taken, UTC).isoformat(timespec="milliseconds")
+            if taken is not None
+            else None,
+            "kernel": situation.kernel,
+            "unseen": [
+                {"what": list(u.what), "why": u.why, "pids": list(u.pids),
+                 "memcgs": [spell_path(m) for m in u.memcgs]}
+                for u in situation.unseen
+            ],
+        },
+        "event": {
+            "global": event.is_global,
+            "memcg": spell_path(event.scope.path if event.scope is not None else ()),
+            "total": event.total,
+            "order": event.order,
+        },
+        "verdict": decision.verdict.name.lower(),
+        "certain": decision.certain,
+        "victim": _pid(decision.victim),
+        "contenders": [c.pid for c in decision.contenders],
+        "possible": sorted(v.name.lower() for v in decision.possible),
+        "event_rule": _rule(decision.event_rule.origin) if decision.event_rule is not None else None,
+        "why": explanation.why(),
+        "kernel": {
+            "verdict": explanation.stock.verdict.name.lower(),
+            "victim": _pid(explanation.stock.victim),
+            "certain": explanation.stock.certain,
+        },
+        "differs": explanation.differs,
+        "unevaluated": [
+            {"rule": _decider(u.rule), "pids": [c.pid for c in u.candidates], "missing": list(u.missing)}
+            for u in decision.unevaluated
+        ],
+        "candidates": len(decision.ranking),
+        "ranking": [
+            _candidate(explanation, c, place)
+            for place, c in enumerate(islice(decision.ranking, limit), start=1)
+        ],
+        "skipped": [
+            {**_task(e.candidate), "cause": _cause(e.cause)}
+            for e in sorted(decision.exclusions, key=lambda e: e.candidate.pid)
+        ],
+        "tasks": [_focus(focus) for focus in focuses],
+    }  # fmt: skip
+
+
+def _pid(candidate: Candidate | None) -> int | None:
+    return candidate.pid if candidate is not None else None
+
+
+def _rule(origin: ir.Origin) -> dict[str, Any]:
+    return {"line": origin.line, "column": origin.column, "text": origin.text}
+
+
+def _decider(decider: Decider) -> dict[str, Any]:
+    return {"rule": _rule(decider)} if isinstance(decider, ir.Origin) else {"key": _KEYS[decider]}
+
+
+def _cause(cause: Guard | ir.Origin) -> dict[str, Any]:
+    if isinstance(cause, Guard):
+        return {"guard": cause.name.lower(), "meaning": cause.value}
+    return {"rule": _rule(cause)}
+
+
+def _task(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "pid": candidate.pid,
+        "comm": spell_name(candidate.comm) if candidate.comm is not None else None,
+        "memcg": spell_path(candidate.memcg.path) if candidate.memcg is not None else None,
+        "facts": dict(candidate.facts),
+    }
+
+
+def _candidate(explanation: Explanation, candidate: Candidate, place: int) -> dict[str, Any]:
+    decision = explanation.decision
+    following = decision.ranking[place] if place < len(decision.ranking) else None
+    assessment = decision.assess(candidate)
+    return {
+        "place": place,
+        **_task(candidate),
+        **_details(assessment),
+        "next": _comparison(decision.compare(candidate, following)) if following is not None else None,
+    }
+
+
+def _details(assessment: Assessment) -> dict[str, Any]:
+    return {
+        "maybe_skipped": [_cause(cause) for cause in assessment.maybe_excluded],
+        "reads": [_reading(reading) for reading in assessment.readings],
+        "keys": [_key(value) for value in assessment.keys],
+    }
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    value: Any = reading.value
+    if isinstance(value, bytes):
+        value = spell_name(value)
+    elif isinstance(value, tuple):
+        value = spell_path(value)
+    return {"name": reading.name, "depth": reading.depth, "value": value}
+
+
+def _key(value: KeyValue) -> dict[str, Any]:
+    number = value.number
+    return {
+        **_decider(value.decider),
+        "holds": value.holds,
+        "value": value.value,
+        "number": None if number == ir.LEAST else number,
+        "evaluated": value.evaluated,
+        "levels": [
+            {"memcg": spell_path(v.memcg.path), "value": v.value, "number": v.number} for v in value.levels
+        ],
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    cause = comparison.cause
+    if isinstance(cause, Exclusion):
+        by: dict[str, Any] | None = {"skipped": _cause(cause.cause)}
+    else:
+        by = _decider(cause) if cause is not None else None
+    return {
+        "first": comparison.first.pid,
+        "second": comparison.second.pid,
+        "by": by,
+        "level": comparison.level,
+        "certain": comparison.certain,
+        "undecided": [_decider(decider) for decider in comparison.undecided],
+    }
+
+
+def _focus(focus: Focus) -> dict[str, Any]:
+    assessment = focus.assessment
+    exclusion = assessment.exclusion
+    return {
+        "place": assessment.place,
+        **_task(focus.candidate),
+        "cause": _cause(exclusion.cause) if exclusion is not None else None,
+        **_details(assessment),
+        "answer": list(focus.answer),
+        "behind": [_comparison(comparison) for comparison in focus.comparisons],
+    }
