@@ -26,6 +26,8 @@ MEMCG_FACTS = {
     if f.scope is Scope.MEMCG and f.name not in ("memcg", "memcg.name", "memcg.depth")
 }
 _ROOT: tuple[bytes, ...] = ()
+# No memory is what a test has that says nothing of it.
+_MEMORY = Interval(0, 2**51)
 # What people write into the wrong braces, or know by the name that it has in cgroupfs.
 _ELSEWHERE = {
     "cgroup": {name: f"`{name}` belongs to a task" for name in TASK_FACTS if name not in MEMCG_FACTS}
@@ -86,7 +88,7 @@ class _Test:
             self._only_once(statement)
             match statement:
                 case tree.TestMemory(size=size):
-                    memory = self._value(size, Type.BYTES, FACTS["oom.total"].range, "memory") or 0
+                    memory = self._value(size, Type.BYTES, _MEMORY, "memory") or 0
                 case tree.TestSwap(size=size):
                     swap = self._value(size, Type.BYTES, FACTS["swap"].range, "swap") or 0
                 case tree.TestOrder(order=number):

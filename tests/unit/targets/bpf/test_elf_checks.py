@@ -212,11 +212,11 @@ def _deep_store(image: Image) -> None:
 
 
 def _deep_address(image: Image) -> None:
-    """r2 = r10; r2 += -16 in the call of bpf_map_update_elem."""
-    listing = list(decode(image.elf.contents(image.section(END))))
+    """r2 = r10; r2 += -16 where the policy's name is handed to the kfunc."""
+    listing = list(decode(image.elf.contents(image.section(BEGIN))))
     copies = [n for n, (_, i) in enumerate(listing) if i.opcode == MOV64_X and i.src == 10]
     index, _ = listing[copies[-1] + 1]
-    image.write(image.instruction(END, index) + 4, "i", -600)
+    image.write(image.instruction(BEGIN, index) + 4, "i", -600)
 
 
 def _recursion(image: Image) -> None:
@@ -283,7 +283,7 @@ MUTATIONS: list[tuple[str, str, str, Callable[[Image], Any]]] = [
     ("updates", "`judge` writes to a map", "inputs", _call_helper(".text", 1, 2)),
     ("loops", "function `end_event` has a loop", "empty", _loop),
     ("stack", "`end_event` uses up to 544 bytes", "empty", _deep_store),
-    ("stack", "`end_event` uses up to 608 bytes", "empty", _deep_address),
+    ("stack", "`begin_event` uses up to 608 bytes", "empty", _deep_address),
     ("stack", "function `judge` ends in recursion", "empty", _recursion),
 ]  # fmt: skip
 
