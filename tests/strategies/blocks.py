@@ -21,6 +21,8 @@ _FOLLOWS = (
     "rss.anon",
     "rss.file",
     "rss.shmem",
+    "pid",  # these have to be distinct
+    "memcg.id",
 )
 _OF_TASK = {f.name: f for f in FACTS.values() if f.scope is Scope.TASK and f.name not in _FOLLOWS}
 _OF_MEMCG = {
