@@ -185,7 +185,8 @@ def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector) -> dict[
 
 def _bound(policy: ir.Policy) -> int:
     """Instructions that the program can have at most: a frame, and so many for each thing that a policy
-    reads or says. About twice what was seen."""
+    reads or says. Several times what was seen.
+    """
     expressions = [e for r in _in_order(policy) for e in ir.rule_expressions(r)]
     expressions += [let.value for let in policy.lets]
     count, pending = 0, expressions
