@@ -29,13 +29,14 @@ def peak_kib(command: list[str]) -> tuple[int, float]:
 
 
 def main() -> None:
+    """Measure and print."""
     sys.path.insert(0, str(ROOT))
     from oomlang.targets.bpf.clang import _FLAGS, find_clang
 
     with tempfile.TemporaryDirectory() as folder:
         c_file, out = Path(folder, "policy.c"), Path(folder, "out.o")
         compile_ = [str(OOMLANG), "compile", str(POLICY), "-o", str(out)]
-        subprocess.run([*compile_[:-1], str(c_file), "--emit", "c"], check=True)
+        subprocess.run([*compile_[:-1], str(c_file), "--emit", "c"], check=True, stderr=subprocess.DEVNULL)
         clang = [find_clang(), *_FLAGS, "-o", str(out), str(c_file)]
         check = [str(OOMLANG), "check", str(POLICY)]
         result = Path(folder, "times.json")
@@ -43,7 +44,7 @@ def main() -> None:
         subprocess.run(
             ["hyperfine", "--warmup", "3", "--runs", "20", "--style", "none", "--export-json", str(result), "-N",
              *(" ".join(c) for c in commands.values())],
-            check=True, stdout=subprocess.DEVNULL,
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         times = dict(zip(commands, json.loads(result.read_text())["results"], strict=True))
         memory = {name: peak_kib(command)[0] for name, command in commands.items()}
@@ -53,7 +54,9 @@ def main() -> None:
             f"{name:16} {time['median'] * 1000:6.0f} ms (median of {len(time['times'])}), CPU {cpu * 1000:4.0f} ms, "
             f"peak {memory[name] / 1024:4.0f} MiB"
         )
-    print(f"time   compile / clang  {times['oomlang compile']['median'] / times['clang']['median']:.2f}  (goal 3)")
+    print(
+        f"time   compile / clang  {times['oomlang compile']['median'] / times['clang']['median']:.2f}  (goal 3)"
+    )
     print(f"memory compile / clang  {memory['oomlang compile'] / memory['clang']:.2f}  (goal 1.3)")
     check_cpu = times["oomlang check"]["user"] + times["oomlang check"]["system"]
     print(f"check                   {check_cpu:.3f} s of CPU  (goal 0.15)")

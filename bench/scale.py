@@ -5,6 +5,7 @@ A growth of n·log n multiplies the time by about 2.2 for twice the rules; the l
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from oomlang.compiler import Compilation  # noqa: E402  (after the path)
+from oomlang.compiler import Compilation
 
 
 def policy(rules: int) -> bytes:
@@ -29,6 +30,7 @@ def policy(rules: int) -> bytes:
 
 
 def main() -> None:
+    """Measure and print."""
     print("rules   parse  type  rules  emit   total (s of CPU)   growth / (n log n)")
     before = None
     Compilation(policy(10), "warm.oom").program("evaluate-task")
@@ -43,13 +45,15 @@ def main() -> None:
         ):
             step(compilation)
             stamps.append(time.process_time())
-        passes = [b - a for a, b in zip(stamps, stamps[1:], strict=False)]
+        passes = [b - a for a, b in itertools.pairwise(stamps)]
         total = sum(passes)
         growth = ""
         if before is not None:
             expected = count * math.log(count) / (before[0] * math.log(before[0]))
             growth = f"{total / before[1] / expected:.2f}"
-        print(f"{count:5}   " + "  ".join(f"{p:5.2f}" for p in passes) + f"  {total:6.2f}             {growth}")
+        print(
+            f"{count:5}   " + "  ".join(f"{p:5.2f}" for p in passes) + f"  {total:6.2f}             {growth}"
+        )
         before = (count, total)
 
 
