@@ -2,8 +2,8 @@
 
 In: a line of a log without its end. Out: a `Message`, the kernel's own words with the host and time that the log gives.
 
-A report's first line settles its form (`opening`); its other lines have to have the same, and the same host, so that
-what other programs log in between cannot pass for the kernel's words.
+A report's first lines settle its form; its other lines have to have the same, and the same host, so that what other
+programs log in between cannot pass for the kernel's words.
 """
 
 from __future__ import annotations
@@ -115,6 +115,17 @@ FORMS = (
 )  # fmt: skip
 """In the order in which they are tried; the last takes every line."""
 
+_ANOTHER = re.compile(
+    rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?\S*)"
+    rb" \S+ (?!kernel(?:\[|:))[^\s:\[]+(?:\[\d+\])?: "
+)
+
+
+def of_another_program(line: bytes) -> bool:
+    """Whether a line of a journal or syslog names another program than the kernel, whatever it says after that."""
+    return _ANOTHER.match(line) is not None
+
+
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -127,12 +138,3 @@ def _byte(match: re.Match[bytes]) -> bytes:
     byte = int(match[1], 16)
     # A name may hold these four characters itself; what prints is never written so.
     return bytes((byte,)) if byte < 32 or byte >= 127 or byte == 0x5C else match[0]
-
-
-def opening(line: bytes, is_start: Callable[[bytes], bool]) -> tuple[Form, Message] | None:
-    """The form in which a line is the start of a report, and its message; None where it is no start in any."""
-    for form in FORMS:
-        message = form.read(line)
-        if message is not None and is_start(message.text):
-            return form, message
-    return None

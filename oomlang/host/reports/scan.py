@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from oomlang.host.reports.forms import FORMS, Form, Message
+from oomlang.host.reports.forms import FORMS, Form, Message, of_another_program
 from oomlang.host.reports.model import Report
 from oomlang.host.reports.parser import REAPED, Builder, is_start
-from oomlang.host.reports.streams import LONGEST, Readable, blocks, opened
+from oomlang.host.reports.streams import LONGEST, LogError, Readable, blocks, opened
 
 NEEDLES = (
     b"oom-kill",
@@ -47,9 +47,11 @@ def read_reports(file: Readable, progress: Callable[[int], None] | None = None) 
                 yield from scanner.block(block)
                 if progress is not None:
                     progress(source.done)
-        finally:
-            # What was begun is a report too, whatever ended the log.
+        except (LogError, OSError):
             yield from scanner.end()
+            raise
+        # What was begun is a report too, whatever ended the log.
+        yield from scanner.end()
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class _Scanner:
         return "ignored"
 
     def _begin(self, line: bytes) -> None:
+        if of_another_program(line):
+            return
         found: list[_Open] = []
         for form in FORMS:
             message = form.read(line)

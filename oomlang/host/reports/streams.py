@@ -6,15 +6,14 @@ holds: a block is about a MiB, and of a line that is longer the rest is left out
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import shutil
 import subprocess
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
 from oomlang.diagnostics import EnvironmentLacks
 
@@ -35,6 +34,18 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _Decompressor(Protocol):
+    """What zlib and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 class _Rest:
     """A stream from which the first bytes were read already. done: bytes read of the file itself."""
 
@@ -48,8 +59,11 @@ class _Rest:
             self._head += data
         return self._head
 
-    def read(self, size: int = -1, /) -> bytes:
-        data, self._head = (self._head, b"") if self._head else (self._file.read(size), b"")
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+        else:
+            data = self._file.read(size)
         self.done += len(data)
         return data
 
@@ -63,10 +77,9 @@ def opened(file: Readable) -> Iterator[tuple[Readable, _Rest]]:
     source = _Rest(file)
     magic = source.peek(_MAGIC)
     if magic.startswith(b"\x1f\x8b"):
-        yield gzip.GzipFile(fileobj=cast("BinaryIO", source)), source
+        yield _Inflated(source, lambda: zlib.decompressobj(wbits=31)), source
     elif magic.startswith(b"\xfd7zXZ\0"):
-        with lzma.LZMAFile(cast("BinaryIO", _Seekless(source))) as text:
-            yield text, source
+        yield _Inflated(source, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)), source
     elif magic.startswith(b"\x28\xb5\x2f\xfd"):
         with _zstd(source) as text:
             yield text, source
@@ -74,14 +87,36 @@ def opened(file: Readable) -> Iterator[tuple[Readable, _Rest]]:
         yield source, source
 
 
-class _Seekless:
-    """What `lzma` asks of a file."""
+class _Inflated:
+    """A compressed stream, of one part or several, as the text up to its end or to where it is damaged."""
 
-    def __init__(self, source: _Rest) -> None:
-        self.read = source.read
+    def __init__(self, source: Readable, new: Callable[[], _Decompressor]) -> None:
+        self._source, self._new = source, new
+        self._part: _Decompressor | None = None
+        self._input = b""
 
-    def readable(self) -> bool:
-        return True
+    def read(self, size: int, /) -> bytes:
+        while True:
+            if not self._input and (self._part is None or getattr(self._part, "needs_input", True)):
+                self._input = self._source.read(BLOCK)
+                if not self._input:
+                    if self._part is not None:
+                        raise LogError("the compressed data ends too early")
+                    return b""
+            if self._part is None:
+                self._input = self._input.lstrip(b"\0")  # padding between the parts
+                if not self._input:
+                    continue
+                self._part = self._new()
+            try:
+                data = self._part.decompress(self._input, size)
+            except (lzma.LZMAError, zlib.error) as error:
+                raise LogError(f"the compressed data is damaged: {error}") from error
+            self._input = getattr(self._part, "unconsumed_tail", b"")  # lzma keeps it to itself
+            if self._part.eof:
+                self._input, self._part = self._part.unused_data, None
+            if data:
+                return data
 
 
 @contextmanager
@@ -140,10 +175,10 @@ def blocks(text: Readable) -> Iterator[bytes]:
     while True:
         try:
             data = text.read(BLOCK)
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+        except LogError:
             if rest:
                 yield rest
-            raise LogError(f"the compressed data is damaged: {error}") from error
+            raise
         if not data:
             break
         if skipping:

@@ -45,8 +45,10 @@ class Table:
     rows: dict[int, tuple[int, bytes, tuple[int, ...]]] = field(default_factory=dict)
     broken: int = 0
     _row: re.Pattern[bytes] = field(init=False)
+    _tgid: int | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self._tgid = self.columns.index(b"tgid") if b"tgid" in self.columns else None
         numbers = rb"".join(rb"\s+(-?\d+)" for _ in self.columns)
         self._row = re.compile(rb"\[\s*(\d+)\]" + numbers + rb" (.*)", re.DOTALL)
 
@@ -71,10 +73,6 @@ class Table:
             self.rows.setdefault(tgid, (int(pid), name, values))
         return True
 
-    @property
-    def _tgid(self) -> int | None:
-        return self.columns.index(b"tgid") if b"tgid" in self.columns else None
-
     def pages_of(self, pid: int) -> int | None:
         """The address space of a process in pages, by the id of the process or of the thread that has the memory."""
         if b"total_vm" not in self.columns:
@@ -87,24 +85,25 @@ class Table:
 
     def tasks(self, page_size: int, reaped: Container[tuple[int, bytes]]) -> tuple[TaskRow, ...]:
         """The rows, in their order. reaped: pids and names of those whose memory the kernel has taken already."""
+        plain = [(_PLAIN[c], i) for i, c in enumerate(self.columns) if c in _PLAIN]
+        paged = [(_PAGES[c], i) for i, c in enumerate(self.columns) if c in _PAGES]
+        page_tables = [i for i, c in enumerate(self.columns) if c in _TABLE_PAGES]
+
+        def facts_of(values: tuple[int, ...]) -> dict[str, int]:
+            facts = {name: values[i] for name, i in plain}
+            for name, i in paged:
+                facts[name] = values[i] * page_size
+            if page_tables:
+                facts["pgtables"] = sum(values[i] for i in page_tables) * page_size
+            return facts
+
         return tuple(
             TaskRow(
                 pid=pid,
                 tgid=tgid,
                 comm=name,
-                facts=self._facts(values, page_size),
+                facts=facts_of(values),
                 reaped=(tgid, name) in reaped,
             )
             for tgid, (pid, name, values) in self.rows.items()
         )
-
-    def _facts(self, values: tuple[int, ...], page_size: int) -> dict[str, int]:
-        facts: dict[str, int] = {}
-        for column, value in zip(self.columns, values, strict=True):
-            if column in _PAGES:
-                facts[_PAGES[column]] = value * page_size
-            elif column in _PLAIN:
-                facts[_PLAIN[column]] = value
-            elif column in _TABLE_PAGES:
-                facts["pgtables"] = facts.get("pgtables", 0) + value * page_size
-        return facts
