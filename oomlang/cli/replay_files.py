@@ -1,0 +1,100 @@
+"""Logs that the command line names, read report by report, with a bar on a terminal where that takes a while."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from oomlang.cli import streams
+from oomlang.cli.failures import Failure, file_failure
+from oomlang.cli.files import STDIN, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oomlang.host.reports import Report
+
+_SLOW = 32 << 20
+"""Bytes from which a bar is worth it."""
+
+
+def reports(path: str) -> Iterator[Report]:
+    """The reports of a log; `-` is standard input. Raises `Failure` where it cannot be read (to its end)."""
+    from oomlang.host.reports import LogError, read_reports
+
+    try:
+        with _opened(path) as file, _progress(path, file) as progress:
+            yield from read_reports(file, progress)
+    except LogError as error:
+        raise Failure(f"cannot read all of {name_of(path)}: {error}") from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise file_failure("read", name_of(path), error) from error
+
+
+def size(text: str | None) -> int | None:
+    """Bytes of a size as the language writes it; 0 needs no unit. Errors: `Failure`."""
+    from oomlang.facts import UNITS, Type
+
+    if text is None or text == "0":
+        return None if text is None else 0
+    match = re.fullmatch(r"([0-9]{1,15})([A-Za-z]+)", text)
+    unit = UNITS.get(match[2]) if match is not None else None
+    if match is None or unit is None or unit.type is not Type.BYTES:
+        raise Failure(f"`{text}` is no size", mend="write it like 8GiB, or 0")
+    return int(match[1]) * unit.scale
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if path == STDIN:
+        if sys.stdin is None:
+            raise Failure("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    with open(path, "rb", buffering=0) as file:
+        yield file
+
+
+@contextmanager
+def _progress(path: str, file: BinaryIO) -> Iterator[Callable[[int], None] | None]:
+    """Where to say how many bytes are done; None where nobody would see it, or before it is over anyway."""
+    size = _size(file)
+    if not streams.is_terminal(sys.stderr) or streams.is_terminal(sys.stdout) or size is None or size < _SLOW:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    color = streams.wants_color(sys.stderr)
+    console = Console(file=sys.stderr, force_terminal=True, no_color=not color)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(streams.shown(os.path.basename(name_of(path)), sys.stderr), total=size)
+        last = 0.0
+
+        def update(done: int) -> None:
+            nonlocal last
+            if (now := time.monotonic()) - last > 0.1:
+                last = now
+                bar.update(task, completed=done)
+
+        yield update
+
+
+def _size(file: BinaryIO) -> int | None:
+    try:
+        return os.fstat(file.fileno()).st_size or None
+    except (OSError, ValueError):
+        return None
