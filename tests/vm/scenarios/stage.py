@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,6 +175,12 @@ class Stage(Machine):
         killed = [found for line in log if (found := _KILLED.search(line))]
         victim = self.names.get(int(killed[0][1]), killed[0][2]) if killed else ""
         return Outcome(policy=policies[0] if policies else "", victim=victim, log=log)
+
+    def until_logged(self, since: int, pattern: str, seconds: float = 30) -> None:
+        """Back when the kernel has said something."""
+        end = time.monotonic() + seconds
+        while not any(re.search(pattern, record.text) for record in self.vm.log(since)):
+            assert time.monotonic() < end, f"the log has no {pattern}"
 
     def running(self, name: str) -> bool:
         """Whether a hog is there."""
