@@ -16,9 +16,9 @@ from oomlang.cli.files import PolicyFile, name_of, read_policy
 from oomlang.cli.output import write_output
 
 if TYPE_CHECKING:
-    from oomlang.explanation.event import Explanation
+    from oomlang.explanation.event import Explanation, Situation
     from oomlang.explanation.focus import Focus
-    from oomlang.host import MachineFacts, MemcgPath
+    from oomlang.host import MemcgPath
     from oomlang.ir import nodes as ir
 
 _ROWS = 10
@@ -32,15 +32,19 @@ Examples:
   oomlang explain policy.oom --scope /batch.slice         if that cgroup ran out of memory
   oomlang explain policy.oom --set 'priority[/web]=50'    if that input had this value
   oomlang explain policy.oom --snapshot host.json --html host.html
+  journalctl -k | oomlang explain policy.oom --report -   the last OOM kill, under this policy
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What the command line asks for, apart from where the facts come from."""
+    """What the command line asks for. snapshot, report: a file; neither: the live machine."""
 
     policy: ir.Policy
     file: str
+    snapshot: str | None
+    report: str | None
+    event: int | None
     scope: MemcgPath
     sets: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -54,6 +58,15 @@ class _Asked:
 @click.option("--live", is_flag=True, help="This machine as it is now; the default. Needs no root.")
 @click.option(
     "--snapshot", type=click.Path(readable=False), metavar="FILE", help="What `oomlang snapshot` wrote."
+)
+@click.option(
+    "--report",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="A log with one of the kernel's own OOM reports; `oomlang replay` is for many.",
+)
+@click.option(
+    "--event", type=click.IntRange(1), metavar="N", help="The Nth report of the log; the last by default."
 )
 @click.option("--scope", metavar="CGROUP", help="Suppose that this memory cgroup is out of memory.")
 @click.option(
@@ -90,6 +103,8 @@ def command(
     file: str,
     live: bool,
     snapshot: str | None,
+    report: str | None,
+    event: int | None,
     scope: str | None,
     sets: tuple[str, ...],
     tasks: tuple[str, ...],
@@ -107,15 +122,22 @@ def command(
     from oomlang.cli.explain_sources import memcg_path
     from oomlang.compiler import Compilation
 
-    if live and snapshot is not None:
-        raise Failure("--live and --snapshot exclude each other")
-    if watch and (snapshot is not None or html is not None or form != "text"):
+    if sum((live, snapshot is not None, report is not None)) > 1:
+        raise Failure("--live, --snapshot and --report exclude each other")
+    if report is not None and scope is not None:
+        raise Failure("a report has a scope of its own", mend="leave --scope out")
+    if event is not None and report is None:
+        raise Failure("--event is for --report")
+    if watch and (snapshot is not None or report is not None or html is not None or form != "text"):
         raise Failure("--watch is for the text of the live machine")
-    if "-" == file == snapshot:
+    if file == "-" and "-" in (snapshot, report):
         raise Failure("standard input can only be read once")
     asked = _Asked(
         policy=Compilation(read_policy(file), name_of(file)).ir,
         file=os.path.basename(name_of(file)),
+        snapshot=snapshot,
+        report=report,
+        event=event,
         scope=memcg_path(scope) if scope is not None else (),
         sets=sets,
         tasks=tasks,
@@ -125,34 +147,33 @@ def command(
     )
     if watch:
         _watch(asked, interval)
-    elif snapshot is not None:
-        from oomlang.cli.explain_sources import snapshot_facts
-
-        _show(asked, *_explain(asked, snapshot_facts(snapshot), "snapshot", f"snapshot {name_of(snapshot)}"))
     else:
-        _show(asked, *_live(asked))
+        _show(asked, *_explain(asked))
     return 0
 
 
-def _live(asked: _Asked) -> tuple[Explanation, tuple[Focus, ...]]:
-    from oomlang.cli.explain_sources import live_facts
-
-    return _explain(asked, live_facts(), "live", "this machine")
-
-
-def _explain(
-    asked: _Asked, facts: MachineFacts, kind: str, title: str
-) -> tuple[Explanation, tuple[Focus, ...]]:
-    from oomlang.cli.explain_inputs import parse_sets
-    from oomlang.cli.explain_sources import situation
+def _explain(asked: _Asked) -> tuple[Explanation, tuple[Focus, ...]]:
     from oomlang.explanation.event import Explanation
 
+    explanation = Explanation(asked.policy, asked.file, _situation(asked))
+    return explanation, tuple(_focuses(asked, explanation))
+
+
+def _situation(asked: _Asked) -> Situation:
+    from oomlang.cli import explain_sources as sources
+    from oomlang.cli.explain_inputs import parse_sets
+
     knobs, memcg_inputs = parse_sets(asked.sets, asked.policy)
-    found = situation(
+    if asked.report is not None:
+        return sources.report_situation(asked.report, asked.event, knobs=knobs, memcg_inputs=memcg_inputs)
+    if asked.snapshot is not None:
+        facts, kind = sources.snapshot_facts(asked.snapshot), "snapshot"
+        title = f"snapshot {name_of(asked.snapshot)}"
+    else:
+        facts, kind, title = sources.live_facts(), "live", "this machine"
+    return sources.situation(
         facts, kind=kind, title=title, scope=asked.scope, knobs=knobs, memcg_inputs=memcg_inputs
     )
-    explanation = Explanation(asked.policy, asked.file, found)
-    return explanation, tuple(_focuses(asked, explanation))
 
 
 def _focuses(asked: _Asked, explanation: Explanation) -> list[Focus]:
@@ -209,7 +230,7 @@ def _watch(asked: _Asked, interval: float) -> None:
 
     screen = streams.is_terminal(sys.stdout)
     while True:
-        explanation, focuses = _live(asked)
+        explanation, focuses = _explain(asked)
         if screen:
             streams.print_painted("\x1b[H\x1b[2J\x1b[3J")
         print_explanation(explanation, focuses, asked.limit or _ROWS)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 
 from oomlang.cli import streams
 from oomlang.cli.failures import ENVIRONMENT, Failure, file_failure
-from oomlang.cli.files import name_of, read_snapshot_file
-from oomlang.host import MachineFacts, MemcgPath, SnapshotError, read_machine, read_snapshot
+from oomlang.cli.files import STDIN, name_of, read_snapshot_file
+from oomlang.host import MachineFacts, MemcgPath, SnapshotError, Unseen, read_machine, read_snapshot
 from oomlang.live import NoSuchMemcg, machine
 
 if TYPE_CHECKING:
@@ -81,4 +84,52 @@ def situation(
         taken_at=facts.taken_at,
         kernel=facts.kernel,
         unseen=facts.unseen,
+    )
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if path != STDIN:
+        with open(path, "rb") as file:
+            yield file
+    elif sys.stdin is None:
+        raise Failure("standard input is closed")
+    else:
+        yield sys.stdin.buffer
+
+
+def report_situation(
+    path: str, number: int | None, *, knobs: Mapping[str, int], memcg_inputs: Inputs
+) -> Situation:
+    """The event of a report in a log. number: from 1, the last one by default. Errors: `Failure`."""
+    from oomlang.explanation import name_text
+    from oomlang.explanation.event import Situation
+    from oomlang.host.reports import LogError, Report, read_reports
+    from oomlang.replay.machines import machine as report_machine
+    from oomlang.replay.machines import total_bounds
+
+    chosen: Report | None = None
+    found = 0
+    name = name_of(path)
+    try:
+        with _opened(path) as file:
+            for found, report in enumerate(read_reports(file), start=1):
+                if found == number or number is None:
+                    chosen = report
+    except OSError as error:
+        raise file_failure("read", name, error) from error
+    except LogError as error:
+        raise Failure(f"{name}: {error}") from error
+    if chosen is None:
+        count = f"it has {found}" if found else "it has none"
+        raise Failure(f"{name} has no such OOM report: {count}", mend="`oomlang replay` lists those of a log")
+    bounds = total_bounds(chosen)
+    total = bounds[0] if bounds is not None and bounds[0] == bounds[1] else None
+    killed = ", ".join(f"{name_text(kill.comm)} (pid {kill.pid})" for kill in chosen.kills[:3])
+    when = f" of {chosen.time}" if chosen.time else ""
+    return Situation(
+        machine=report_machine(chosen, total=total, knobs=knobs, memcg_inputs=memcg_inputs),
+        kind="report",
+        title=f"the report{when} at {name}:{chosen.line}, in which the kernel killed {killed or 'nobody'}",
+        unseen=tuple(Unseen(what=("report",), why=what) for what in chosen.missing),
     )

@@ -35,7 +35,9 @@ def print_explanation(explanation: Explanation, focuses: Sequence[Focus], limit:
     _line(words.verdict() + perhaps, "title")
     _sentences(explanation.why())
     _sentences([explanation.kernel_says()])
-    _sentences(explanation.doubts(), "uncertain", "warning")
+    doubts = explanation.doubts()
+    _sentences(doubts[:1], "uncertain", "warning")
+    _sentences(doubts[1:])
     print_table(explanation, limit)
     for focus in focuses:
         _focus(explanation, focus)
@@ -66,7 +68,8 @@ def print_table(explanation: Explanation, limit: int) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     candidate = row.candidate
     place = "-" if row.place is None else str(row.place)
-    return (place, *_who(candidate), row.note + ("" if row.certain else " (uncertain)"))
+    note = " ".join(part for part in (row.note, "" if row.certain else "(uncertain)") if part)
+    return (place, *_who(candidate), note)
 
 
 def _who(candidate: Candidate) -> tuple[str, str, str, str, str]:

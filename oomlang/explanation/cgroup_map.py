@@ -182,7 +182,7 @@ def _task(task: Candidate, box: Box, kind: str, listed: frozenset[int]) -> Tile:
         box=box,
         name=f"{name}, pid {task.pid}, {value}: {KINDS[kind]}",
         text=_fit(sign + name, box.width) if box.height >= 16 else "",
-        value=_fit(value, box.width) if box.height >= 34 else "",
+        value=value if box.height >= 34 and _fit(value, box.width) == value else "",
         pid=task.pid if task.pid in listed else None,
     )
 

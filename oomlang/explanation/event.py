@@ -146,17 +146,16 @@ class Explanation:
         decision = self.decision
         if decision.certain:
             return []
-        found = [
+        found = (
             f"this is the likeliest answer, not a certain one; it could also be {self._others(self.words)}"
-        ]
-        found += map(self.words.unevaluated, decision.unevaluated)
-        return found
+        )
+        return [found, *self.words.all_unevaluated(decision.unevaluated)]
 
     def _others(self, words: Words) -> str:
         decision = words.decision
         ends = sorted(v.value for v in decision.possible - {decision.verdict} if v is not Verdict.VICTIM)
         rivals = [c for c in decision.contenders if c is not decision.victim]
-        parts = ([f"{words.names(rivals)}"] if rivals else []) + [f"that {end}" for end in ends]
+        parts = ([words.names(rivals, "or")] if rivals else []) + [f"that {end}" for end in ends]
         return " or ".join(parts)
 
     def unseen(self) -> list[str]:
@@ -164,7 +163,12 @@ class Explanation:
         return list(unseen_texts(self.situation.unseen))
 
 
-_UNSEEN = {"guard": "the kernel's guards", "task": "processes", "memcg": "the memory cgroup"}
+_UNSEEN = {
+    "guard": "the kernel's guards",
+    "task": "processes",
+    "memcg": "the memory cgroup",
+    "report": "a part",
+}
 
 
 def unseen_texts(unseen: Iterable[Unseen]) -> Iterator[str]:

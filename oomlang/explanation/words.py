@@ -30,7 +30,7 @@ from oomlang.targets.interp import (
 )
 from oomlang.targets.interp.reads import reads
 
-_SHOWN = 4
+_SHOWN = 3
 """Names in one sentence; the others are counted."""
 
 _EVALUATED = {
@@ -233,19 +233,28 @@ class Words:
         return perhaps + quantity(value.value, key.type)
 
     def unevaluated(self, found: Unevaluated) -> str:
-        """A rule that could not be evaluated, for whom, and why."""
-        whom = f" for {self.names(found.candidates)}" if found.candidates else ""
-        lacking = f": {_and(found.missing)} not seen" if found.missing else ""
-        return f"{self.decider(found.rule)} could not be evaluated{whom}{lacking}"
+        """A rule that could not be evaluated, for whom, and what was not seen."""
+        return self.all_unevaluated((found,))[0]
 
-    def names(self, candidates: Iterable[Candidate]) -> str:
+    def all_unevaluated(self, found: Iterable[Unevaluated]) -> list[str]:
+        """A sentence for the rules that lack the same facts of the same candidates."""
+        alike: dict[tuple[tuple[Candidate, ...], tuple[str, ...]], list[Decider]] = {}
+        for item in found:
+            alike.setdefault((item.candidates, item.missing), []).append(item.rule)
+        return [
+            f"not evaluated: {_and(map(self.decider, rules))}{f' for {self.names(whose)}' if whose else ''}"
+            + (f", as {_and(missing)} could not be seen" if missing else "")
+            for (whose, missing), rules in alike.items()
+        ]
+
+    def names(self, candidates: Iterable[Candidate], word: str = "and") -> str:
         """Some names, and how many more there are."""
         listed = list(candidates)
         more = len(listed) - _SHOWN
         if more == 1:
-            return _and([self.name(c) for c in listed])
+            return _and([self.name(c) for c in listed], word)
         shown = [self.name(c) for c in listed[:_SHOWN]]
-        return _and(shown if more <= 0 else [*shown, f"{more} others"])
+        return _and(shown if more <= 0 else [*shown, f"{more} others"], word)
 
     def _facts(self, expressions: tuple[ir.Expression, ...], whose: tuple[Candidate, ...]) -> str:
         """What expressions read of candidates: ` (memcg: /batch.slice and /user.slice)`."""
@@ -272,6 +281,6 @@ def _levels(level: int, first: KeyValue, second: KeyValue) -> tuple[LevelValue, 
     return one, other
 
 
-def _and(words: Iterable[str]) -> str:
+def _and(words: Iterable[str], word: str = "and") -> str:
     *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {word} {last}" if most else last

@@ -207,6 +207,7 @@ def test_the_readme_shows_real_output(tmp_path: Path, shell: dict[str, str]) -> 
     (policy,) = _fenced(README, "oom")
     (tmp_path / "policy.oom").write_text(policy, encoding="utf-8")
     wrong = policy.replace("64MiB", "64").replace('"sshd" and', '"systemd-networkd" and')
+    shutil.copy(ROOT / "tests" / "data" / "snapshots" / "host.json", tmp_path)
     (tmp_path / "wrong.oom").write_text(wrong.partition("\ntest ")[0], encoding="utf-8")
     shown = "".join(_fenced(README, "console"))
     commands = re.findall(r"^\$ (.*)$", shown, re.MULTILINE)

@@ -104,7 +104,9 @@ def test_a_scope(call: Call, usual: Path) -> None:
         (["--set", "quiet=1"], "`1` is no value for quiet", "it takes true or false"),
         (["--set", "floor[/a]=1MiB"], "floor is one value for all cgroups", "--set floor=1MiB"),
         (["--set", "priority=1"], "priority is an input per memcg", "--set 'priority[/CGROUP]=1'"),
-        (["--live"], "--live and --snapshot exclude each other", ""),
+        (["--live"], "--live, --snapshot and --report exclude each other", ""),
+        (["--report", "log"], "--live, --snapshot and --report exclude each other", ""),
+        (["--event", "1"], "--event is for --report", ""),
         (["--watch"], "--watch is for the text of the live machine", ""),
     ],
 )
@@ -172,6 +174,55 @@ def test_a_snapshot_from_standard_input(call: Call, tmp_path: Path) -> None:
     (tmp_path / "p.oom").write_text(POLICY, encoding="utf-8")
     outcome = call("explain", tmp_path / "p.oom", "--snapshot", "-", stdin=write_snapshot(USUAL).encode())
     assert "python3 (pid 12) dies" in outcome.out.decode()
+
+
+# From the kernel's reports
+
+REPORTS = Path(__file__).parents[2] / "data/reports"
+
+
+def test_a_report_is_explained(call: Call) -> None:
+    outcome = explain(call, "--report", REPORTS / "vm-global.dmesg", policy="")
+    text = outcome.out.decode()
+    assert outcome.code == 0, outcome.err
+    killed = text.rpartition("in which the kernel killed ")[2].splitlines()[0]
+    assert f"{killed} dies" in text.splitlines()[2]
+
+
+def test_the_last_report_of_a_log_unless_another_is_asked_for(call: Call, tmp_path: Path) -> None:
+    log = REPORTS / "vm-memcg-several.dmesg"
+    last = explain(call, "--report", log, policy="").out
+    first = explain(call, "--report", log, "--event", 1, policy="").out
+    assert first != last
+    (tmp_path / "p.oom").write_bytes(b"")
+    again = call("explain", tmp_path / "p.oom", "--report", "-", stdin=log.read_bytes()).out
+    assert b"at <stdin>:" in again
+    beyond = explain(call, "--report", log, "--event", 999, policy="")
+    assert beyond.code == 2
+    assert "has no such OOM report: it has " in beyond.err
+
+
+def test_what_a_report_does_not_show_makes_the_answer_uncertain(call: Call) -> None:
+    policy = 'kill first when memcg under "/batch.slice"\n'
+    text = explain(call, "--report", REPORTS / "hand-5.15-global.dmesg", policy=policy).out.decode()
+    assert "dies (uncertain)\n" in text
+    assert "as memcg could not be seen" in " ".join(text.split())
+    arguments = ("--report", REPORTS / "hand-5.15-global.dmesg", "--format", "json")
+    assert _json(explain(call, *arguments, policy=policy))["source"]["kind"] == "report"
+
+
+@pytest.mark.parametrize("log", sorted(p.name for p in REPORTS.glob("*.*") if p.suffix != ".py"))
+def test_no_report_steers_the_terminal(call: Call, log: str) -> None:
+    outcome = explain(call, "--report", REPORTS / log, "--task", "1", policy="kill highest rss\n")
+    assert outcome.code in (0, 2), outcome.err
+    assert b"\x1b" not in outcome.out
+
+
+def test_a_log_without_a_report(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"nothing of the kind\n\xff\0\n")
+    outcome = explain(call, "--report", tmp_path / "log")
+    assert outcome.code == 2
+    assert "has no such OOM report: it has none" in outcome.err
 
 
 # For programs
