@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 
 def live_facts() -> MachineFacts:
-    """The facts of this machine. Errors: `Failure` where it has no /proc."""
+    """The facts of this machine, without this very process. Errors: `Failure` where it has no /proc."""
     try:
-        return read_machine()
+        facts = read_machine()
     except OSError as error:
         failure = file_failure("read", error.filename or "/proc", error)
         raise Failure(failure.message, mend="is /proc mounted?", code=ENVIRONMENT) from error
+    # It is gone before anybody has read what it says.
+    own = os.getpid()
+    return dataclasses.replace(facts, tasks=tuple(task for task in facts.tasks if task.pid != own))
 
 
 def snapshot_facts(path: str) -> MachineFacts:

@@ -73,13 +73,20 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _who(candidate: Candidate) -> tuple[str, str, str, str, str]:
+    path = path_text(candidate.memcg.path if candidate.memcg is not None else None)
     return (
         str(candidate.pid),
         name_text(candidate.comm),
-        path_text(candidate.memcg.path if candidate.memcg is not None else None),
+        _end(path) if streams.is_terminal(sys.stdout) else path,
         size(candidate.facts.get("rss")),
         size(candidate.facts.get("swap")),
     )
+
+
+def _end(path: str) -> str:
+    """The end of a path, which says most, where a terminal has no room for all of it."""
+    room = max(20, streams.width_of(sys.stdout, _WIDTH) // 3 - 4)
+    return path if len(path) <= room else f"…{path[1 - room :]}"
 
 
 def _focus(explanation: Explanation, focus: Focus) -> None:
@@ -125,7 +132,6 @@ def _table(
         for line in columns([head, *rows], right=right):
             _line(line)
         return
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -138,7 +144,7 @@ def _table(
         no_color=not color,
         width=streams.width_of(sys.stdout, _WIDTH),
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold" if color else "")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold" if color else "")
     for place, title in enumerate(head):
         last = place == len(head) - 1
         table.add_column(

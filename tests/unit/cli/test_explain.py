@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,9 +74,18 @@ def test_the_live_machine_is_the_default(call: Call, live: None) -> None:
 
 
 def test_this_very_machine_can_be_explained(call: Call) -> None:
-    outcome = explain(call, "--task", os.getpid(), policy="")
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    with other:
+        outcome = explain(call, "--task", other.pid, policy="")
+        assert other.stdin is not None
+        other.stdin.close()
     assert outcome.code == 0, outcome.err
-    assert f"(pid {os.getpid()})" in outcome.out.decode()
+    assert f"(pid {other.pid})" in outcome.out.decode()
+
+
+def test_its_own_process_is_no_candidate(call: Call) -> None:
+    found = _json(explain(call, "--format", "json", policy=""))
+    assert os.getpid() not in [task["pid"] for task in found["ranking"] + found["skipped"]]
 
 
 def test_a_scope(call: Call, usual: Path) -> None:
