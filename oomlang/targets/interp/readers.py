@@ -110,6 +110,8 @@ class Readers:
     def __init__(self, view: View) -> None:
         self._view = view
         self._numbers: dict[tuple[str, int | None], Column] = {}
+        self._texts: dict[tuple[str, int | None], tuple[Level, Sequence[bytes | None]]] = {}
+        self._paths: dict[tuple[str, int | None], tuple[Level, Sequence[Path | None]]] = {}
         self._ancestors: dict[int | None, list[Memcg | None]] = {None: list(view.memcgs)}
         self._chains = [memcg.chain if memcg is not None else None for memcg in view.memcgs]
 
@@ -141,6 +143,11 @@ class Readers:
 
     def texts(self, name: str, depth: int | None) -> tuple[Level, Sequence[bytes | None]]:
         """A fact that is a text, None where unobservable."""
+        if (name, depth) not in self._texts:
+            self._texts[name, depth] = self._text(name, depth)
+        return self._texts[name, depth]
+
+    def _text(self, name: str, depth: int | None) -> tuple[Level, Sequence[bytes | None]]:
         most = TEXT_BYTES[name]
         if name == "comm":
             comms = self._view.tasks.comms
@@ -152,6 +159,11 @@ class Readers:
 
     def paths(self, name: str, depth: int | None) -> tuple[Level, Sequence[Path | None]]:
         """A fact that is a cgroup: its path, None where unobservable."""
+        if (name, depth) not in self._paths:
+            self._paths[name, depth] = self._path(name, depth)
+        return self._paths[name, depth]
+
+    def _path(self, name: str, depth: int | None) -> tuple[Level, Sequence[Path | None]]:
         if name == "oom.memcg":
             scope = self._view.event.scope
             return Level.EVENT, [scope.path if scope is not None else ()]
