@@ -1,4 +1,4 @@
-"""One virtual machine for each module, with the policies of the tests compiled, and `oomlang` running in it.
+"""One virtual machine, with the policies of the tests compiled, and `oomlang` running in it.
 
 The guest has no compiler: policies are compiled here. The kernel has to be built before (`make kernel`).
 """
@@ -156,9 +156,9 @@ def boot(names: list[str], files: Mapping[str, Path | bytes] | None = None, **ho
     return Vm(files={**objects, "driver.py": HERE / "guest_driver.py", **(files or {})}, **how)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def booted() -> Iterator[Machine]:
-    """The module's machine."""
+    """The machine of all modules that need no other."""
     names = [*POLICIES, *(path.stem for path in EXAMPLES)]
     dry = {"dry.o": compiled("alpha_first", "dry-run")}
     with boot(names, dry) as vm:

@@ -4,9 +4,10 @@
 before its third step that changes the machine, through the loader's own seam (`before_step`); with `fail_before` that
 step fails instead. The answer's `steps` are the names of all steps that were begun.
 
-`{"load": path, "replace": true}` and `{"unload": true}` call the loader itself, and `{"turns": [path, …], "count": 50}`
-lets policies replace each other: none of the checks, which take seconds under emulation, as do imports, which are done
-once.
+`{"load": path, "replace": true}` and `{"unload": true}` call the loader itself, `{"turn": [5, 4]}` says by hand whose
+turn it is, and `{"turns": [path, …], "count": 50}` lets policies replace each other: none of the command line's checks,
+which take seconds under emulation, as do imports, which are done once. `"still"` shortens the time that the loader waits
+for a policy to stand still.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from oomlang.cli import run
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import loader
 from oomlang.kernel.bindings import LibbpfError, bindings
-from oomlang.kernel.pins import Pins
+from oomlang.kernel.pins import Pins, Turn
 from oomlang.kernel.policy import metadata_of
 
 _MODULES = (
@@ -80,6 +81,7 @@ def _run(request: dict[str, Any]) -> NoReturn:
             os.close(fd)
     kill_before, fail_before = request.get("kill_before"), request.get("fail_before")
     begun = 0
+    loader._STILL = request.get("still", loader._STILL)
 
     def before_step(name: str) -> None:
         nonlocal begun
@@ -116,6 +118,8 @@ def _call(request: dict[str, Any]) -> int:
     """The loader itself; 3 where it says no."""
     pins = Pins()
     try:
+        if "turn" in request:
+            pins.hand_over(Turn(in_force=request["turn"][0], outgoing=request["turn"][1]))
         if "unload" in request:
             loader.unload(pins)
         for number in range(request.get("count", 1)):
