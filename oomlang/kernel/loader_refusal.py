@@ -95,6 +95,7 @@ def _reason(log: str) -> str:
     said = [
         line
         for line in text.splitlines()
-        if line.strip() and not re.match(r"^(\d+: |; |from \d+ to |func#|arg#|R\d+(_\w+)?=|mark_precise|\s)", line)
+        if line.strip()
+        and not re.match(r"^(\d+: |; |from \d+ to |func#|arg#|R\d+(_\w+)?=|mark_precise|\s)", line)
     ]
     return said[-1] if said else "no reason given"
