@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "explain": Verb("explain", "Say whom a policy would kill on a machine, and why."),
     "snapshot": Verb("snapshot", "Write down a machine's facts, to be explained elsewhere."),
     "replay": Verb("replay", "Decide OOM events of the past again, by a policy."),
+    "diff": Verb("diff", "Show where two policies choose differently."),
     "fmt": Verb("fmt", "Format policies in place."),
     "compile": Verb("compile", "Compile a policy to a BPF object."),
     "inspect": Verb("inspect", "Show what is in a BPF object."),
