@@ -46,7 +46,7 @@ def command(policy: str, logs: tuple[str, ...], set_: tuple[str, ...], swap: str
     has too few facts for. Ends with 0, whatever the policy would have done.
     """
     from oomlang.cli.explain_inputs import parse_sets
-    from oomlang.cli.replay_files import reports, size
+    from oomlang.cli.replay_files import Bar, reports, size
     from oomlang.compiler import Compilation
     from oomlang.replay import Summary, replay
 
@@ -58,14 +58,16 @@ def command(policy: str, logs: tuple[str, ...], set_: tuple[str, ...], swap: str
     machine_swap = size(swap)
     output = _Jsonl(name_of(policy)) if form == "jsonl" else _Text(name_of(policy))
     summary = Summary()
+    bar = Bar()
     unread = 0
     for log in dict.fromkeys(logs):
         before = summary.events
         try:
-            for report in reports(log):
+            for report in reports(log, bar):
                 replayed = replay(meaning, report, knobs=knobs, memcg_inputs=per_memcg, swap=machine_swap)
                 summary.add(replayed)
-                output.event(log, replayed)
+                with bar.away():
+                    output.event(log, replayed)
         except failures.Failure as failure:
             unread = failures.say_failure(failure)
             continue

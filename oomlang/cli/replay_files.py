@@ -17,18 +17,20 @@ from oomlang.cli.files import STDIN, name_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.progress import Progress
+
     from oomlang.host.reports import Report
 
-_SLOW = 32 << 20
+SLOW = 32 << 20
 """Bytes from which a bar is worth it."""
 
 
-def reports(path: str) -> Iterator[Report]:
+def reports(path: str, bar: Bar | None = None) -> Iterator[Report]:
     """The reports of a log; `-` is standard input. Raises `Failure` where it cannot be read (to its end)."""
     from oomlang.host.reports import LogError, read_reports
 
     try:
-        with _opened(path) as file, _progress(path, file) as progress:
+        with _opened(path) as file, (bar or Bar()).over(path, file) as progress:
             yield from read_reports(file, progress)
     except LogError as error:
         raise Failure(f"cannot read all of {name_of(path)}: {error}") from error
@@ -62,35 +64,59 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-@contextmanager
-def _progress(path: str, file: BinaryIO) -> Iterator[Callable[[int], None] | None]:
-    """Where to say how many bytes are done; None where nobody would see it, or before it is over anyway."""
-    size = _size(file)
-    if not streams.is_terminal(sys.stderr) or streams.is_terminal(sys.stdout) or size is None or size < _SLOW:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+class Bar:
+    """How far the reading is, on standard error where that is a terminal and the log is large."""
 
-    color = streams.wants_color(sys.stderr)
-    console = Console(file=sys.stderr, force_terminal=True, no_color=not color)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(streams.shown(os.path.basename(name_of(path)), sys.stderr), total=size)
-        last = 0.0
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
 
-        def update(done: int) -> None:
-            nonlocal last
-            if (now := time.monotonic()) - last > 0.1:
-                last = now
-                bar.update(task, completed=done)
+    @contextmanager
+    def over(self, path: str, file: BinaryIO) -> Iterator[Callable[[int], None] | None]:
+        """Where to say how many bytes are done; None where nobody would see it, or before it is over anyway."""
+        size = _size(file)
+        if not streams.is_terminal(sys.stderr) or size is None or size < SLOW:
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-        yield update
+        color = streams.wants_color(sys.stderr)
+        console = Console(file=sys.stderr, force_terminal=True, no_color=not color)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+        )
+        # Results are no business of the bar's: they may go elsewhere.
+        with Progress(
+            *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as progress:
+            self._progress = progress
+            task = progress.add_task(streams.shown(os.path.basename(name_of(path)), sys.stderr), total=size)
+            last = 0.0
+
+            def update(done: int) -> None:
+                nonlocal last
+                if (now := time.monotonic()) - last > 0.1:
+                    last = now
+                    progress.update(task, completed=done)
+
+            try:
+                yield update
+            finally:
+                self._progress = None
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Meanwhile it is not there, so that a result can be printed on the same terminal."""
+        if self._progress is None or not streams.is_terminal(sys.stdout):
+            yield
+            return
+        self._progress.stop()
+        yield
+        streams.flush()
+        self._progress.start()
 
 
 def _size(file: BinaryIO) -> int | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from oomlang.cli import replay_files
+
 DATA = Path(__file__).parents[2] / "data" / "reports"
 HIGHEST = "kill highest rss\n"
 
@@ -128,3 +130,16 @@ def test_the_machines_swap_can_be_said(call: Callable[..., Any], tmp_path: Path)
     assert "--swap says it" in call("replay", path, report).out.decode()
     assert "same choice" in call("replay", path, report, "--swap", "16MiB").out.decode()
     assert call("replay", path, report, "--swap", "16MB").code == 2
+
+
+def test_a_large_log_has_a_bar_that_stays_out_of_the_results(
+    on_terminal: Callable[..., str], policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = DATA / "vm-memcg-several.dmesg"
+    plain = on_terminal("replay", policy, report)
+    monkeypatch.setattr(replay_files, "SLOW", 1)
+    text = on_terminal("replay", policy, report)
+    assert "vm-memcg-several.dmesg" in text
+    assert "\x1b[?25l" in text  # the cursor is away while there is a bar
+    for line in plain.splitlines():
+        assert line in text
