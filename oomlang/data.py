@@ -22,7 +22,9 @@ def cache_path(name: str) -> Path | None:
     """A file in the user's cache folder (`$XDG_CACHE_HOME/oomlang`, made where missing), or None without one."""
     import os
 
-    base = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and os.path.join(os.environ["HOME"], ".cache"))
+    base = os.environ.get("XDG_CACHE_HOME") or (
+        os.environ.get("HOME") and os.path.join(os.environ["HOME"], ".cache")
+    )
     if not base or not os.path.isabs(base):
         return None
     folder = Path(base, "oomlang")
