@@ -42,7 +42,8 @@ def test_an_iterator_lists_the_tasks_that_proc_lists(compiled: Callable[[str], b
     # What lived through the whole pass is in it.
     # Process 1 is left aside: one machine's iterators (6.18) do not show it, and the OOM killer never takes it.
     assert (before & after) - {1} <= rows.keys()
-    assert visited == (len(rows),)
+    # A task for which the iterator's buffer had no room left is visited again.
+    assert visited[0] >= len(rows)
     mine = rows[os.getpid()]
     assert mine[1] == os.getpid()
     assert mine[5].rstrip(b"\0") == Path("/proc/self/comm").read_bytes().rstrip(b"\n")
