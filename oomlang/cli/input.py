@@ -87,7 +87,8 @@ def get_command(name: str, pin: str) -> None:
     streams.print_text(spelled(declared, value) + "\n")
 
 
-@command.command("set")
+# A value such as -10 is no option.
+@command.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("name", metavar="INPUT[/CGROUP]")
 @click.argument("value")
 @pin_option
