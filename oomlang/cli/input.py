@@ -11,9 +11,9 @@ from oomlang.cli import streams
 from oomlang.cli.failures import ENVIRONMENT, Failure
 from oomlang.cli.loading import (
     find_input,
+    input_value,
     kernel_failures,
     memcg_id,
-    parse_value,
     pin_option,
     pins_at,
     spelled,
@@ -102,7 +102,7 @@ def set_command(name: str, value: str, pin: str) -> None:
         chosen, path = split_target(name)
         declared = find_input(policy, chosen)
         _require_target(declared.per_memcg, chosen, path)
-        number = parse_value(declared, value)
+        number = input_value(declared, value)
         if path is None:
             write_knobs(pins, policy, {chosen: number})
         else:

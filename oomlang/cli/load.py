@@ -12,9 +12,9 @@ from oomlang.cli.failures import POLICY_WRONG, Failure
 from oomlang.cli.files import SUFFIX, name_of, read_object, read_policy
 from oomlang.cli.loading import (
     find_input,
+    input_value,
     kernel_failures,
     memcg_id,
-    parse_value,
     pin_option,
     pins_at,
     split_target,
@@ -136,7 +136,7 @@ def _values(loading: _Object, settings: tuple[str, ...]) -> Values:
                 f"--set {setting} sets nothing", mend="write --set INPUT=VALUE or --set INPUT/CGROUP=VALUE"
             )
         declared = find_input(policy, name)
-        value = parse_value(declared, text)
+        value = input_value(declared, text)
         if declared.per_memcg and path is None:
             raise Failure(
                 f"{name} is an input per memcg", mend=f"say of which one: --set {name}/CGROUP={text}"

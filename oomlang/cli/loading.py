@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-_NUMBER = re.compile(r"(-?\d+)([A-Za-z%]*)")
 _DEFAULT_DIRECTORY = "/sys/fs/bpf/oomlang"
 
 
@@ -114,25 +112,13 @@ def split_target(text: str) -> tuple[str, str | None]:
     return name, f"/{path}" if slash else None
 
 
-def parse_value(declared: Input, text: str) -> int:
-    """A literal of the language as a value of an input, in base units. Errors: `Failure` with what it takes."""
-    from oomlang.facts import UNITS, Type
+def input_value(declared: Input, text: str) -> int:
+    """A literal as a value of an input of the policy in force, in base units. Errors: `Failure` with what it takes."""
+    from oomlang.cli.values import parse_value
+    from oomlang.facts import Interval, Type
 
-    kind = Type(declared.type)
-    value: int | None = None
-    if kind is Type.BOOL:
-        value = {"true": 1, "false": 0}.get(text)
-    elif match := _NUMBER.fullmatch(text):
-        unit = UNITS.get(match[2])
-        if kind is Type.INT and not match[2]:
-            value = int(match[1])
-        elif unit is not None and unit.type is kind:
-            value = int(match[1]) * unit.scale
-    if value is None:
-        raise Failure(f"`{text}` is no value for {declared.name}", mend=_takes(declared))
-    if not declared.lowest <= value <= declared.highest:
-        raise Failure(f"{declared.name} cannot be {text}", mend=_takes(declared))
-    return value
+    interval = Interval(declared.lowest, declared.highest)
+    return parse_value(declared.name, Type(declared.type), interval, text)
 
 
 def spelled(declared: Input, value: int) -> str:
@@ -140,16 +126,6 @@ def spelled(declared: Input, value: int) -> str:
     from oomlang.facts import Type, spell
 
     return spell(value, Type(declared.type))
-
-
-def _takes(declared: Input) -> str:
-    from oomlang.facts import UNITS, Type
-
-    if declared.type == "bool":
-        return "it takes true or false"
-    units = " ".join(u.suffix for u in UNITS.values() if u.type is Type(declared.type))
-    low, high = spelled(declared, declared.lowest), spelled(declared, declared.highest)
-    return f"it takes {declared.type} from {low} to {high}" + (f", with a unit: {units}" if units else "")
 
 
 def memcg_id(path: str) -> int:
