@@ -48,7 +48,9 @@ def test_each_event_of_a_storm_is_decided_by_one_policy_and_none_by_the_kernel(m
             + [{"op": "kill", "name": f"{name}{rounds}"} for name in ("alpha", "beta")]
         )  # fmt: skip
         rounds += 1
-        reports += machine.reports(mark)  # the kernel's log does not hold them all
+        # The first of a round: where a victim is gone between the kernel's look for room and its scan, memory and all, a
+        # second event follows, and the hog that is left then is the only one to kill. (Read now: the log does not hold all.)
+        reports += machine.reports(mark)[:1]
         mark = vm.log_mark()
     said = vm.call("report", name="swapper")["stdout"]
     assert '"exit": 0' in said, said
