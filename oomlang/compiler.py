@@ -7,10 +7,12 @@ C → `targets.bpf.clang` → object → `targets.bpf.elf_checks` → `targets.b
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from oomlang import __version__
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Target = Literal["evaluate-task", "dry-run"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+_CHECKS = ("oomlang.targets.bpf.elf_checks", "oomlang.targets.bpf.seal", "elftools.elf.elffile")
 
 
 @dataclass
@@ -137,8 +140,6 @@ def compile(
     `InternalError` where the object fails our own checks, `ValueError` for an unknown target.
     """
     from oomlang.targets.bpf.clang import compile_c
-    from oomlang.targets.bpf.elf_checks import check_object
-    from oomlang.targets.bpf.seal import digest, seal
 
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
@@ -146,7 +147,16 @@ def compile(
         source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name
     )
     program = compilation.program(target)
-    image = compile_c(program.c_source, clang=clang)
+    # The checks take as long to import as to run: both cores have something to do while clang works.
+    importing = Thread(target=lambda: [importlib.import_module(name) for name in _CHECKS])
+    importing.start()
+    try:
+        image = compile_c(program.c_source, clang=clang)
+    finally:
+        importing.join()
+    from oomlang.targets.bpf.elf_checks import check_object
+    from oomlang.targets.bpf.seal import digest, seal
+
     check_object(image, program.metadata.data)
     image = seal(image)
     return Artifact(

@@ -407,13 +407,22 @@ def _tidy(text: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 
-    from oomlang.data import data_path
+    from oomlang.data import cache_path, data_path
+
+    # A template's byte code is kept under the hash of its text, as the parser's tables are.
+    cache = cache_path("templates")
+    if cache is not None:
+        try:
+            cache.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            cache = None
 
     return Environment(
         loader=FileSystemLoader(data_path("templates")),
         undefined=StrictUndefined,
+        bytecode_cache=FileSystemBytecodeCache(str(cache)) if cache is not None else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
