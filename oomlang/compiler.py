@@ -16,7 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from oomlang import __version__
-from oomlang.diagnostics import Diagnostic, Diagnostics, Source
+from oomlang.diagnostics import Diagnostic, Diagnostics, EnvironmentLacks, Source
 from oomlang.ir import nodes as ir
 from oomlang.ir.limits import check_limits
 from oomlang.ir.reach import check_rules
@@ -139,21 +139,27 @@ def compile(
     Raises `OomlangError` where the policy is wrong, `EnvironmentLacks` where clang or the libbpf headers are missing,
     `InternalError` where the object fails our own checks, `ValueError` for an unknown target.
     """
-    from oomlang.targets.bpf.clang import compile_c
+    from oomlang.targets.bpf.clang import Clang
 
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
     compilation = Compilation(
         source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name
     )
-    program = compilation.program(target)
-    # The checks take as long to import as to run: both cores have something to do while clang works.
-    importing = Thread(target=lambda: [importlib.import_module(name) for name in _CHECKS])
-    importing.start()
     try:
-        image = compile_c(program.c_source, clang=clang)
-    finally:
-        importing.join()
+        started = Clang(clang)
+    except EnvironmentLacks:
+        compilation.program(target)  # what is wrong with the policy comes first
+        raise
+    with started:
+        program = compilation.program(target)
+        # The checks take as long to import as to run: both cores have something to do while clang works.
+        importing = Thread(target=lambda: [importlib.import_module(name) for name in _CHECKS])
+        importing.start()
+        try:
+            image = started.compile(program.c_source)
+        finally:
+            importing.join()
     from oomlang.targets.bpf.elf_checks import check_object
     from oomlang.targets.bpf.seal import digest, seal
 

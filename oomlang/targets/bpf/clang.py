@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from oomlang.diagnostics import EnvironmentLacks, InternalError
 
@@ -80,44 +80,71 @@ def _require_version(path: str) -> None:
         )
 
 
-def compile_c(c_source: str, *, clang: str | None = None, time_limit: float = TIME_LIMIT) -> bytes:
-    """Compile C to a BPF object and return its bytes.
+class Clang:
+    """A clang that has been started and waits for its C; a context manager.
 
-    clang: a program to use in place of the one found. Raises `EnvironmentLacks` where clang is missing, too old, crashes,
-    runs out of time or lacks the libbpf headers, with its own words; `InternalError` where it refuses our C.
+    Half of what it takes for a small policy is to start, so it is worth starting before the C is there.
     """
-    program = find_clang(clang)
-    with tempfile.TemporaryDirectory(prefix="oomlang-") as folder:
-        out = Path(folder, "policy.o")
+
+    def __init__(self, clang: str | None = None) -> None:
+        """clang: a program to use in place of the one found. Raises `EnvironmentLacks` where there is none that will do."""
+        self._program = find_clang(clang)
+        self._folder = tempfile.TemporaryDirectory(prefix="oomlang-")
+        self._out = Path(self._folder.name, "policy.o")
         try:
-            ran = subprocess.run(
-                [program, *_FLAGS, "-o", str(out), "-"],
-                input=c_source,
-                capture_output=True,
+            self._process = subprocess.Popen(
+                [self._program, *_FLAGS, "-o", str(self._out), "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
                 encoding="utf-8",
-                timeout=time_limit,
                 # Its own variables must not change what it makes, nor a locale the language it speaks.
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-                cwd=folder,
-                check=False,
+                cwd=self._folder.name,
             )
+        except OSError as error:
+            self._folder.cleanup()
+            raise EnvironmentLacks(f"`{self._program}` does not run: {error}", mend=_INSTALL) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it where it is still waiting, and remove what it has made."""
+        with self._process:
+            if self._process.poll() is None:
+                self._process.kill()
+        self._folder.cleanup()
+
+    def compile(self, c_source: str, *, time_limit: float = TIME_LIMIT) -> bytes:
+        """The object that it makes of the C; once.
+
+        Raises `EnvironmentLacks` where it crashes, runs out of time or lacks the libbpf headers, with its own words;
+        `InternalError` where it refuses our C.
+        """
+        try:
+            _, said = self._process.communicate(c_source, timeout=time_limit)
         except subprocess.TimeoutExpired as error:
             raise EnvironmentLacks(
-                f"`{program}` did not finish within {time_limit:g} s",
+                f"`{self._program}` did not finish within {time_limit:g} s",
                 mend="try again on a machine that is less busy",
             ) from error
-        except OSError as error:
-            raise EnvironmentLacks(f"`{program}` does not run: {error}", mend=_INSTALL) from error
-        if ran.returncode != 0:
-            _explain(program, ran.returncode, ran.stderr)
+        if self._process.returncode != 0:
+            _explain(self._program, self._process.returncode, said)
         try:
-            return out.read_bytes()
+            return self._out.read_bytes()
         except OSError as error:
             raise EnvironmentLacks(
-                f"`{program}` said it was done and wrote no object: {error}", mend=""
+                f"`{self._program}` said it was done and wrote no object: {error}", mend=""
             ) from error
+
+
+def compile_c(c_source: str, *, clang: str | None = None, time_limit: float = TIME_LIMIT) -> bytes:
+    """Compile C to a BPF object and return its bytes; see `Clang`."""
+    with Clang(clang) as started:
+        return started.compile(c_source, time_limit=time_limit)
 
 
 def _explain(program: str, code: int, said: str) -> NoReturn:
