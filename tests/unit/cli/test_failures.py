@@ -115,7 +115,8 @@ def test_too_little_memory_is_3(call: Call, monkeypatch: pytest.MonkeyPatch) -> 
 def test_control_c_while_waiting_for_input_is_silent(start: Start, tmp_path: Path) -> None:
     fifo = tmp_path / "policy.oom"
     os.mkfifo(fifo)
-    process = start("check", fifo)
+    # A shell that starts the tests in the background has them, and all below them, ignore SIGINT.
+    process = start("check", fifo, prefix=("env", "--default-signal=INT"))
     with fifo.open("wb"):  # waits until the other end is open, too
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
