@@ -48,7 +48,7 @@ bench: ## measure the compiler against bare clang
 kernel: setup ## build the test kernel with the OOM hooks (minutes)
 	@$(PYTHON_ENV) vm/build-kernel
 
-test-vm: setup ## tests that need the test kernel and QEMU
+test-vm: kernel ## tests that need the test kernel and QEMU
 	@$(PYTHON_ENV) -m pytest tests/vm $(ARGS)
 
 clean: ## remove what was built; distclean removes the environment too

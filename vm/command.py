@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.harness import StepFailed, Vm, VmLost
-from vm.kernel import FRAGMENTS
+from vm.harness import PATIENCE, StepFailed, Vm, VmLost
 from vm.machine import EXIT_ENVIRONMENT, EXIT_OURS, BuildFailed, EnvironmentLacks, end_like_an_interrupt
 
 
@@ -16,10 +15,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit with the program's code; 3 if this machine lacks something, 4 if the virtual machine was lost."""
     parser = argparse.ArgumentParser(
         prog="vm/run",
-        description="Boot the test kernel and run one program in it. The checkout's package is importable there.",
+        description="Boot a kernel and run one program in it. The checkout's package is importable there.",
         epilog="example: vm/run --file policy.o -- bpftool prog load /payload/policy.o /sys/fs/bpf/policy",
     )
-    parser.add_argument("--flavour", choices=sorted(FRAGMENTS), default="default")
+    parser.add_argument("--flavour", choices=sorted(PATIENCE))
     parser.add_argument("--memory", type=int, default=768, metavar="MIB")
     parser.add_argument("--cmdline", default="", help="more for the kernel's command line")
     parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS")

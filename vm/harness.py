@@ -1,4 +1,4 @@
-"""Boots the test kernel in QEMU and drives the agent in it: operations and arguments in, JSON out.
+"""Boots a kernel in QEMU and drives the agent in it: operations and arguments in, JSON out.
 
     with Vm() as vm:
         vm.cgroup("/t", {"memory.max": 10 << 20})
@@ -25,15 +25,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vm import image, kernel
+from vm import debian, image, kernel
 from vm.machine import EnvironmentLacks, cache_root, say
 
 # How long a boot may take: seconds of emulation on a busy machine.
 BOOT_LIMIT = 120.0
 # By how much every time limit is longer on a flavour that is slower.
-PATIENCE = {"default": 1.0, "debug": 8.0}
+PATIENCE = {"default": 1.0, "debug": 8.0, "debian": 2.0}
 # What the debug flavour can do but does only on demand, as it costs the most: see docs/kernel-patch.md.
-CMDLINE = {"default": "", "debug": "slub_debug=- kmemleak=off"}
+CMDLINE = {"default": "", "debug": "slub_debug=- kmemleak=off", "debian": ""}
 PROBE_LIMIT = 20.0
 
 
@@ -56,16 +56,21 @@ class LogRecord:
 
 
 class Vm:
-    """One virtual machine. Start it with `with`, or with `start` and `close`."""
+    """One virtual machine. Start it with `with`, or with `start` and `close`.
+
+    flavour: `default` and `debug` are the patched kernel (kernel.py), `debian` is Debian's own (debian.py). Where none is
+    given, OOMLANG_FLAVOUR says which, or else it is `default`.
+    """
 
     def __init__(
-        self, *, flavour: str = "default", memory_mib: int = 768, cpus: int = 2, swap_mib: int = 0,
+        self, *, flavour: str | None = None, memory_mib: int = 768, cpus: int = 2, swap_mib: int = 0,
         files: Mapping[str, Path | bytes] | None = None, cmdline: str = "", accel: str | None = None,
         keep_console: Path | None = None,
     ) -> None:  # fmt: skip
-        self.flavour, self.memory_mib, self.cpus, self.swap_mib = flavour, memory_mib, cpus, swap_mib
-        self.files, self.cmdline, self.accel = dict(files or {}), f"{CMDLINE[flavour]} {cmdline}", accel
-        self.patience = PATIENCE[flavour]
+        self.flavour = flavour or os.environ.get("OOMLANG_FLAVOUR", "default")
+        self.memory_mib, self.cpus, self.swap_mib = memory_mib, cpus, swap_mib
+        self.files, self.cmdline, self.accel = dict(files or {}), f"{CMDLINE[self.flavour]} {cmdline}", accel
+        self.patience = PATIENCE[self.flavour]
         self.keep_console = keep_console
         self.work: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -94,7 +99,7 @@ class Vm:
             raise
 
     def _start(self) -> None:
-        kernel_dir = kernel.ensure(self.flavour)
+        kernel_dir = debian.ensure() if self.flavour == "debian" else kernel.ensure(self.flavour)
         root = image.ensure()
         accel = self.accel or best_accel(kernel_dir)
         self.work = Path(tempfile.mkdtemp(prefix="oomlang-vm-"))
@@ -105,6 +110,8 @@ class Vm:
                 swap.truncate(self.swap_mib << 20)
             disks.append((self.work / "swap", False))
         argv = qemu_argv(kernel_dir, accel, self.memory_mib, self.cpus, self.cmdline)
+        if (initrd := kernel_dir / "initrd").exists():
+            argv += ["-initrd", str(initrd)]
         for number, (path, readonly) in enumerate(disks):
             argv += ["-drive", f"file={path},if=none,id=d{number},format=raw,readonly={'on' if readonly else 'off'}",
                      "-device", f"virtio-blk-pci,drive=d{number}"]  # fmt: skip

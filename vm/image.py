@@ -20,7 +20,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vm.machine import BuildFailed, EnvironmentLacks, cache_root, install_packages, locked, say
+from vm.machine import BuildFailed, EnvironmentLacks, cache_root, install_packages, locked, run, say
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent
@@ -36,14 +36,6 @@ APPLETS = (
 )  # fmt: skip
 # Copied with the libraries that they need, where the host has them.
 PROGRAMS = ("bpftool",)
-
-
-def run(argv: list[str], limit: float = 300) -> str:
-    """Runs a tool; its failure is ours, in its own words."""
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=limit)
-    if done.returncode:
-        raise BuildFailed(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def interpreter() -> Path:
@@ -224,13 +216,14 @@ def ensure() -> Path:
 
 
 def payload(target: Path, files: Mapping[str, Path | bytes]) -> None:
-    """The image that comes with one boot: the agent, the checkout's package under src/, and the caller's files.
+    """The image that comes with one boot: what runs in the guest, the checkout's package under src/, and the caller's files.
 
     `files` maps a path below /payload to a file or directory of the host, or to its bytes.
     """
     with tempfile.TemporaryDirectory(prefix="oomlang-payload-") as work:
         root = Path(work)
-        shutil.copy(HERE / "guest/agent.py", root / "agent.py")
+        for script in HERE.glob("guest/*.py"):
+            shutil.copy(script, root / script.name)
         for name in ("oomlang", "grammar", "templates", "examples"):
             if (CHECKOUT / name).is_dir():
                 shutil.copytree(

@@ -45,6 +45,16 @@ def say(text: str) -> None:
     print(f"vm: {text}", file=sys.stderr, flush=True)
 
 
+def run(argv: Sequence[str], limit: float = 300, *, folder: Path | None = None, stdin: str = "") -> str:
+    """Runs a tool, and returns its standard output; its failure is ours, in its own words."""
+    done = subprocess.run(
+        argv, cwd=folder, input=stdin, capture_output=True, text=True, check=False, timeout=limit
+    )
+    if done.returncode:
+        raise BuildFailed(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def missing_packages(packages: Sequence[str]) -> list[str]:
     """Those of Debian's packages that are not installed."""
     query = subprocess.run(
@@ -64,15 +74,19 @@ def install_packages(packages: Sequence[str]) -> None:
     if os.geteuid() != 0:
         raise EnvironmentLacks(f"packages are missing; install them with: sudo {' '.join(command)}")
     say(f"installing: {' '.join(missing)}")
+    apt(*command)
+
+
+def apt(*command: str, folder: Path | None = None) -> str:
+    """Runs one of apt's commands; its standard output. Package lists may be absent or old: then gets them, tries again."""
     errors = ""
-    # Package lists may be absent or old: get them, and try once more.
-    for attempt in (command, ["apt-get", "update"], command):
+    for attempt in (command, ("apt-get", "update"), command):
         done = subprocess.run(
-            attempt, capture_output=True, text=True, check=False, timeout=1200,
+            attempt, cwd=folder, capture_output=True, text=True, check=False, timeout=1200,
             env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
         )  # fmt: skip
         if done.returncode == 0 and attempt is command:
-            return
+            return done.stdout
         errors = done.stderr
     raise EnvironmentLacks(f"{' '.join(command)} failed:\n{errors.strip()}")
 

@@ -1,6 +1,6 @@
 """One virtual machine, with the policies of the tests compiled, and `oomlang` running in it.
 
-The guest has no compiler: policies are compiled here. The kernel has to be built before (`make kernel`).
+The guest has no compiler: policies are compiled here. `make test-vm` builds the kernel first, in sight of whoever waits.
 """
 
 from __future__ import annotations

@@ -122,15 +122,15 @@ class Facts:
     scoped: Pass
 
 
-@pytest.fixture(scope="module")
-def facts() -> Iterator[Facts]:
+@pytest.fixture(scope="module", params=[None, "debian"], ids=["patched", "debian"])
+def facts(request: pytest.FixtureRequest) -> Iterator[Facts]:
     """The hogs in a machine with swap, and what BPF and /proc say about them."""
     files: dict[str, Path | bytes] = {
         f"facts-{depth}.o": oomlang.compile(_policy(depth), name="facts.oom", target="dry-run").object
         for depth in DEPTHS
     }
     files["live_facts.py"] = Path(__file__).parent / "scenarios" / "live_facts_guest.py"
-    with Vm(files=files, swap_mib=128) as vm:
+    with Vm(files=files, swap_mib=128, flavour=request.param) as vm:
         vm.call("swapon")
         stage = Stage(vm)
         mark = vm.log_mark()
@@ -145,9 +145,9 @@ def facts() -> Iterator[Facts]:
         ids = {path: vm.cgroup(path) for path in CGROUPS}
         sizes = dict(re.findall(r"^(MemTotal|SwapTotal): +(\d+) kB", vm.read("/proc/meminfo"), re.MULTILINE))
         total_pages = sum(int(size) << 10 for size in sizes.values()) // PAGE
-        request = {"total_pages": total_pages, "order": 2, "invoker": pids["nice"]}
-        scope = {**request, "scope_id": ids["/f"], "scope_level": 1}
-        wanted = [{"object": f"/payload/facts-{depth}.o", "request": request} for depth in DEPTHS]
+        wish = {"total_pages": total_pages, "order": 2, "invoker": pids["nice"]}
+        scope = {**wish, "scope_id": ids["/f"], "scope_level": 1}
+        wanted = [{"object": f"/payload/facts-{depth}.o", "request": wish} for depth in DEPTHS]
         wanted.append({"object": "/payload/facts-None.o", "request": scope})
         done = vm.python(["/payload/live_facts.py", json.dumps(wanted)], timeout=180, adj=-1000)
         assert done["exit"] == 0, done["stderr"]
