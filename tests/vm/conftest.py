@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import oomlang
+from oomlang.targets.bpf.clang import compile_c
 from vm.harness import Vm
 
 HERE = Path(__file__).parent
@@ -160,8 +161,9 @@ def boot(names: list[str], files: Mapping[str, Path | bytes] | None = None, **ho
 def booted() -> Iterator[Machine]:
     """The machine of all modules that need no other."""
     names = [*POLICIES, *(path.stem for path in EXAMPLES)]
-    dry = {"dry.o": compiled("alpha_first", "dry-run")}
-    with boot(names, dry) as vm:
+    by_hand = (HERE.parent.parent / "bench/handwritten/cg_priority.bpf.c").read_text()
+    others = {"dry.o": compiled("alpha_first", "dry-run"), "foreign.o": compile_c(by_hand)}
+    with boot(names, others) as vm:
         machine = Machine(vm)
         machine.start_driver()
         yield machine

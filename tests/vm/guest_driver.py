@@ -7,7 +7,8 @@ step fails instead. The answer's `steps` are the names of all steps that were be
 `{"load": path, "replace": true}` and `{"unload": true}` call the loader itself, `{"turn": [5, 4]}` says by hand whose
 turn it is, and `{"turns": [path, …], "count": 50}` lets policies replace each other: none of the command line's checks,
 which take seconds under emulation, as do imports, which are done once. `"still"` shortens the time that the loader waits
-for a policy to stand still.
+for a policy to stand still. `{"attach": path, "program": name, "pin": path}` attaches one program of any object, as
+a tool that knows nothing of us would.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 from oomlang.cli import run
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import loader
 from oomlang.kernel.bindings import LibbpfError, bindings
+from oomlang.kernel.libbpf import open_object
 from oomlang.kernel.pins import Pins, Turn
 from oomlang.kernel.policy import metadata_of
 
@@ -120,6 +123,11 @@ def _call(request: dict[str, Any]) -> int:
     try:
         if "turn" in request:
             pins.hand_over(Turn(in_force=request["turn"][0], outgoing=request["turn"][1]))
+        if "attach" in request:
+            with open(request["attach"], "rb") as file, open_object(file.read(), name="foreign") as opened:
+                opened.load()
+                with opened.program(request["program"]).attach() as link:
+                    link.pin(Path(request["pin"]))
         if "unload" in request:
             loader.unload(pins)
         for number in range(request.get("count", 1)):

@@ -87,6 +87,29 @@ def test_a_second_policy_is_refused_unless_it_replaces_the_first(machine: Machin
     assert "was not loaded from /sys/fs/bpf/elsewhere" in elsewhere.err
 
 
+def test_beside_a_program_of_somebody_else_no_policy_is_loaded_and_the_program_is_named(
+    machine: Machine,
+) -> None:
+    pin = "/sys/fs/bpf/foreign"
+    attached = machine.driver(attach="/payload/foreign.o", program="evaluate", pin=pin)
+    assert attached.exit == 0, attached
+    try:
+        refused = machine.oomlang("load", "/payload/alpha_first.o", "--replace")
+        status = machine.status()
+        pinned = machine.pinned()
+    finally:
+        machine.vm.run(["rm", pin])
+    assert refused.exit == 3, refused
+    assert (
+        "a program that was not loaded from /sys/fs/bpf/oomlang decides OOM events: evaluate " in refused.err
+    )
+    assert status["policy"] is None
+    assert [other["program"] for other in status["others"]] == ["evaluate"]
+    assert pinned == [pin]
+    machine.load("alpha_first")
+    assert machine.status()["others"] == []
+
+
 def test_inputs_change_the_choice_while_the_policy_runs(machine: Machine) -> None:
     machine.load("knobs")
     assert machine.oom() == Report(policy="knobs", victim="beta")
