@@ -225,3 +225,16 @@ def test_without_a_bpf_file_system_the_command_that_mounts_one_is_said(machine: 
         machine.vm.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])
     assert refused.exit == 3
     assert "mount -t bpf bpf /sys/fs/bpf" in refused.err
+
+
+def test_without_the_kernel_s_types_nothing_is_loaded_and_what_they_take_is_said(machine: Machine) -> None:
+    machine.vm.run(["mount", "-t", "tmpfs", "none", "/sys/kernel/btf"])
+    try:
+        refused = machine.oomlang("load", "/payload/stock.o")
+        status = machine.oomlang("status")
+    finally:
+        machine.vm.run(["umount", "/sys/kernel/btf"])
+    assert refused.exit == 3
+    assert "CONFIG_DEBUG_INFO_BTF" in refused.err, refused
+    assert status.exit == 3
+    assert "CONFIG_DEBUG_INFO_BTF" in status.err, status
