@@ -12,7 +12,6 @@ from typing import Any, Final
 from oomlang.targets.bpf.metadata import FORMAT, LANGUAGE_VERSION, TARGETS
 
 _INT_LIMIT = 1 << 63
-_MAX_TEXT = 1 << 16
 
 _TEXT: Final = "text"
 _NUMBER: Final = "number"
@@ -118,8 +117,4 @@ def _is(value: Any, kind: str) -> bool:
     if kind == _FLAG:
         return type(value) is bool
     # A lone surrogate, which JSON can spell, is no text that could be written anywhere.
-    return (
-        isinstance(value, str)
-        and len(value) <= _MAX_TEXT
-        and not any("\ud800" <= c <= "\udfff" for c in value)
-    )
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oomlang
 from oomlang.compiler import TARGETS, Target
 from oomlang.targets.bpf.inspect import BadObject, MapInfo, RuleInfo, inspect_object
 from tests.unit.targets.bpf.objects import POLICIES, Image, compiled, metadata
@@ -181,6 +182,14 @@ def test_names_and_texts_are_given_as_they_are() -> None:
     assert found.policy is not None
     assert found.policy.name == hostile
     assert found.failed_checks == ()
+
+
+@needs_clang
+def test_a_rule_s_text_has_any_length() -> None:
+    policy = f"kill first when (uid == 0\n{'  # as it was told us' * 4000}\n) or pid == 9"
+    found = inspect_object(oomlang.compile(policy).object)
+    assert found.policy is not None
+    assert found.policy.rules[0].text == policy
 
 
 @needs_clang
