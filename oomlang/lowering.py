@@ -53,20 +53,23 @@ class _Lowering:
                 )
                 for i in self._policy.inputs
             ),
-            lets=tuple(
-                ir.LetDeclaration(
-                    name=let.name,
-                    type=let.value.type,
-                    interval=let.value.interval,
-                    value=_expression(let.value, None),
-                    line=self._policy.source.position(let.span.start)[0],
-                    text=self._policy.source.slice(let.span),
-                )
-                for let in self._policy.lets
-            ),
+            lets=tuple(self._let(let) for let in self._policy.lets),
             event_rules=tuple(event_rules),
             never=tuple(never),
             keys=tuple(keys),
+        )
+
+    def _let(self, let: model.Let) -> ir.LetDeclaration:
+        source = self._policy.source
+        line, column = source.position(let.span.start)
+        return ir.LetDeclaration(
+            name=let.name,
+            type=let.value.type,
+            interval=let.value.interval,
+            value=_expression(let.value, None),
+            line=line,
+            column=column,
+            text=source.slice(let.span),
         )
 
     def _origin(self, number: int, rule: model.Rule) -> ir.Origin:

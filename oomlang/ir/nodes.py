@@ -253,6 +253,7 @@ class LetDeclaration:
     interval: Interval
     value: Expression
     line: int
+    column: int
     text: str
 
 

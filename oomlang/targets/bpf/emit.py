@@ -235,7 +235,7 @@ class _Emission:
             "function": f"let_{let.name}",
             "parameters": ", ".join(parameters) or "void",
             "value": self._emitter.value(let.value, "m->"),
-            "position": c_comment(f"{self._source.name}:{let.line}"),
+            "position": c_comment(f"{self._source.name}:{let.line}:{let.column}"),
             "text": c_comment(let.text),
         }
 

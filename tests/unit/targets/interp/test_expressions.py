@@ -43,7 +43,7 @@ def tagged(*lets: ir.LetDeclaration) -> ir.Policy:
 
 def let(name: str, value: ir.Expression) -> ir.LetDeclaration:
     return ir.LetDeclaration(
-        name=name, type=Type.INT, interval=Interval(0, 2**50), value=value, line=1, text=""
+        name=name, type=Type.INT, interval=Interval(0, 2**50), value=value, line=1, column=1, text=""
     )
 
 
