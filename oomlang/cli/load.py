@@ -33,11 +33,10 @@ Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """What is loaded, with the C that it was made of if it was made here."""
+    """What is loaded."""
 
     image: bytes
     metadata: dict[str, Any]
-    c_source: str | None
 
 
 @click.command("load", epilog=_EPILOG)
@@ -59,7 +58,7 @@ def command(policy: str, replace: bool, settings: tuple[str, ...], pin: str) -> 
     loading = _compiled(policy) if policy.endswith(SUFFIX) else _checked(policy)
     from oomlang.kernel.loader import load
 
-    with kernel_failures(image=loading.image, c_source=loading.c_source):
+    with kernel_failures(loading=(loading.image, loading.metadata)):
         values = _values(loading, settings)
         done = load(loading.image, loading.metadata, pins_at(pin), replace=replace, values=values)
     streams.say_text(
@@ -79,7 +78,7 @@ def _compiled(path: str) -> _Object:
 
     artifact = compile(read_policy(path), name=name_of(path))
     streams.say_diagnostics(artifact.source, artifact.diagnostics)
-    return _Object(artifact.object, dict(artifact.metadata), artifact.c_source)
+    return _Object(artifact.object, dict(artifact.metadata))
 
 
 def _checked(path: str) -> _Object:
@@ -118,7 +117,7 @@ def _checked(path: str) -> _Object:
         failed = str(error)
     if failed:
         raise Failure(f"{name} is refused, not as oomlang makes it:\n{failed}", mend=again, code=POLICY_WRONG)
-    return _Object(image, metadata, None)
+    return _Object(image, metadata)
 
 
 def _values(loading: _Object, settings: tuple[str, ...]) -> Values:

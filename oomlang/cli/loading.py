@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from oomlang.cli.failures import ENVIRONMENT, Failure
 
 if TYPE_CHECKING:
+    from oomlang.kernel.bindings import VerifierRefusal
     from oomlang.kernel.pins import Pins
     from oomlang.kernel.policy import Input, Policy
 
@@ -42,8 +43,8 @@ def pins_at(directory: str) -> Pins:
 
 
 @contextmanager
-def kernel_failures(*, image: bytes | None = None, c_source: str | None = None) -> Iterator[None]:
-    """Turn what the kernel layer raises into failures. image, c_source: of the object that is being loaded."""
+def kernel_failures(*, loading: tuple[bytes, Mapping[str, Any]] | None = None) -> Iterator[None]:
+    """Turn what the kernel layer raises into failures. loading: the object that is loaded meanwhile, and its metadata."""
     from oomlang.kernel.bindings import LibbpfError, VerifierRefusal
     from oomlang.kernel.loader import Occupied
 
@@ -51,25 +52,21 @@ def kernel_failures(*, image: bytes | None = None, c_source: str | None = None) 
         yield
     except Occupied as error:
         raise Failure(error.what, mend=error.mend, code=ENVIRONMENT) from error
-    except VerifierRefusal as error:
-        raise _refusal(error, image or b"", c_source) from error
     except LibbpfError as error:
+        if loading is not None and isinstance(error, VerifierRefusal):
+            raise _refusal(error, *loading) from error
         raise Failure(
             str(error), mend="see `dmesg` for the kernel's own words, if any", code=ENVIRONMENT
         ) from error
 
 
-def _refusal(error: Exception, image: bytes, c_source: str | None) -> Failure:
-    from oomlang.kernel.bindings import VerifierRefusal
+def _refusal(error: VerifierRefusal, image: bytes, metadata: Mapping[str, Any]) -> Failure:
     from oomlang.kernel.loader_refusal import refused_place
 
-    assert isinstance(error, VerifierRefusal)
-    section = next((s for s in _sections(image) if s.get("name") == error.program), {}).get("section", "")
-    place = refused_place(error.log, section, image, c_source)
+    place = refused_place(error.log, error.program, image, metadata)
     lines = [f"the kernel's verifier refuses program {error.program}: {place.reason}"]
-    if place.rule is not None:
-        column = f":{place.rule.column}" if place.rule.column else ""
-        lines.append(f"it was at {place.rule.file}:{place.rule.line}{column}: {place.rule.text}")
+    if (rule := place.rule) is not None:
+        lines.append(f"it was at {rule.file}:{rule.line}:{rule.column}: {rule.text}")
     if place.line is not None:
         lines.append(f"line {place.line} of the C (`oomlang compile --emit c`)")
     lines += ["the end of its log:", *error.log.rstrip().splitlines()[-12:]]
@@ -79,16 +76,6 @@ def _refusal(error: Exception, image: bytes, c_source: str | None) -> Failure:
         "please report a policy that a kernel with the hooks refuses",
         code=ENVIRONMENT,
     )
-
-
-def _sections(image: bytes) -> list[dict[str, str]]:
-    from oomlang.kernel.btf_types import BtfError
-    from oomlang.kernel.policy import metadata_of
-
-    try:
-        return list(metadata_of(image)["programs"])
-    except BtfError:
-        return []
 
 
 # --- values of inputs -------------------------------------------------------------------------------------------------

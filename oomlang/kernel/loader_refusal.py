@@ -1,7 +1,7 @@
 """Where in the policy the verifier's refusal points.
 
-In: the verifier's log, the object's image, and the C that it was made of where there is one. Out: the line of C, and with
-the C the rule above it.
+In: the verifier's log, the object's image and the JSON of its section `.oomlang`. Out: the line of C, and the rule or the
+named value that this line was made for, if it was made for one alone.
 
 Since Linux 6.8 the log names the line of each instruction itself (`; return x; @ policy.bpf.c:123`). Older ones quote
 its text only; then the number of the last instruction is looked up in the object's `.BTF.ext`.
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from oomlang.kernel.btf_ext import parse_btf_ext
 from oomlang.kernel.btf_types import BtfError, TypeTable
@@ -19,17 +21,16 @@ from oomlang.kernel.elf_sections import ElfError, read_elf
 
 _NAMED = re.compile(r"^; (.*) @ [^:]*:(\d+)$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^(\d+): \(", re.MULTILINE)
-_RULE = re.compile(r"^/\* (\S.*?):(\d+)(?::(\d+))?: (.*?) \*/$")
 _STATISTICS = re.compile(r"^(processed \d+ insns|verification time|stack depth|-- END)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulePlace:
-    """A rule or a named value in the policy; column None for a named value."""
+    """A rule or a named value in the policy; its text on one line."""
 
     file: str
     line: int
-    column: int | None
+    column: int
     text: str
 
 
@@ -42,25 +43,26 @@ class RefusedPlace:
     rule: RulePlace | None
 
 
-def refused_place(log: str, program_section: str, image: bytes, c_source: str | None = None) -> RefusedPlace:
-    """log: as the kernel wrote it. program_section: of the refused program (`fmod_ret/…`)."""
+def refused_place(log: str, program: str, image: bytes, metadata: Mapping[str, Any]) -> RefusedPlace:
+    """log: as the kernel wrote it. program: the name of the refused one. metadata: of the right shape."""
     line = _line_of_log(log)
     if line is None:
-        line = _line_of_instruction(log, program_section, image)
-    rule = rule_above(c_source, line) if c_source is not None and line is not None else None
+        section = next((p["section"] for p in metadata["programs"] if p["name"] == program), "")
+        line = _line_of_instruction(log, section, image)
+    rule = rule_of_line(metadata, line) if line is not None else None
     return RefusedPlace(reason=_reason(log), line=line, rule=rule)
 
 
-def rule_above(c_source: str, line: int) -> RulePlace | None:
-    """The rule whose function a line of C stands in: the comment above the function gives its place and text."""
-    lines = c_source.splitlines()[:line]
-    for number in range(len(lines) - 1, -1, -1):
-        if lines[number] == "}" and number != len(lines) - 1:
-            return None  # that function has ended
-        found = _RULE.match(lines[number])
-        if found:
-            column = int(found[3]) if found[3] else None
-            return RulePlace(file=found[1], line=int(found[2]), column=column, text=found[4])
+def rule_of_line(metadata: Mapping[str, Any], line: int) -> RulePlace | None:
+    """The rule or the named value that a line of the C was made for; None for what several share."""
+    for owner in (*metadata["rules"], *metadata["lets"]):
+        if any(first <= line <= last for first, last in owner["c_lines"]):
+            return RulePlace(
+                file=metadata["source"]["name"],
+                line=owner["line"],
+                column=owner["column"],
+                text=" ".join(owner["text"].split()),
+            )
     return None
 
 

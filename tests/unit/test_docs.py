@@ -164,13 +164,16 @@ def test_the_targets_page_names_every_target() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_targets_page_describes_the_section(target: Target) -> None:
     page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-    data = Compilation(b"input a: int = 0\nkill highest a * nice\n").program(target).metadata.data
+    text = b"input a: int = 0\nlet b = a * nice\nkill highest b\n"
+    data = Compilation(text).program(target).metadata.data
     described = set(re.findall(r"`([a-z_]+)`", page.partition("## The section `.oomlang`")[2]))
     assert set(data) - described == set()
     assert (
         set(data["inputs"][0]) - described - {"name", "type", "default", "range", "map", "variable", "bytes"}
         == set()
     )
+    assert set(data["lets"][0]) - described == {"name", "line", "column", "text"}
+    assert set(data["rules"][0]) - described == {"number", "kind", "line", "column", "text"}
 
 
 # What the README and the page on embedding show is what one gets.

@@ -6,6 +6,8 @@ import base64
 
 import pytest
 
+from oomlang.compiler import Compilation
+from oomlang.targets.bpf.clang import compile_c
 from oomlang.targets.bpf.elf import read_elf
 from oomlang.targets.bpf.seal import UNSEALED, digest, seal
 from tests.vm.conftest import EXAMPLES, LIMIT, Machine, Report, compiled
@@ -189,6 +191,22 @@ def test_a_refusal_of_the_verifier_is_shown_with_its_place_and_nothing_is_left(m
     assert "of the C (`oomlang compile --emit c`)" in refused.err
     assert machine.pinned() == before
     assert machine.in_force() == "beta_first"
+
+
+def test_a_refusal_within_a_rule_names_the_rule_though_there_is_only_the_object(machine: Machine) -> None:
+    policy = b'policy "careless"\nkill first when rss > 1MiB\n'
+    program = Compilation(policy, "careless.oom").program("evaluate-task")
+    ((first, last),) = program.metadata.data["rules"][0]["c_lines"]
+    lines = program.c_source.splitlines()
+    at = next(n for n in range(first, last) if lines[n].startswith("\treturn "))
+    lines[at] = f"\t(void)*(volatile s64 *)8; {lines[at].lstrip()}"  # no other line is moved
+    image = seal(compile_c("\n".join(lines) + "\n"))
+    machine.vm.call("write", path="/tmp/careless.o", b64=base64.b64encode(image).decode())
+    refused = machine.oomlang("load", "/tmp/careless.o")
+    assert refused.exit == 3, refused
+    assert "the kernel's verifier refuses program evaluate_task: " in refused.err
+    assert "it was at careless.oom:2:1: kill first when rss > 1MiB\n" in refused.err
+    assert machine.pinned() == []
 
 
 def test_watch_says_what_was_counted(machine: Machine) -> None:

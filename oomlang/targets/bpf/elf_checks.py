@@ -204,7 +204,7 @@ def _metadata(subject: _Subject) -> Iterator[str]:
     section = subject.elf.section(METADATA_SECTION)
     if section is None:
         return
-    meant = metadata_json(Metadata(data=dict(subject.metadata), layout=None)).encode()
+    meant = metadata_json(Metadata(data=dict(subject.metadata))).encode()
     found = subject.elf.contents(section)
     if found != meant:
         at = next(

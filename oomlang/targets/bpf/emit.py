@@ -15,6 +15,7 @@ from oomlang.targets.bpf import readers
 from oomlang.targets.bpf.escape import asm_ascii, c_comment, c_string
 from oomlang.targets.bpf.expressions import Emitter, address, at
 from oomlang.targets.bpf.kernel_types import declarations, fields
+from oomlang.targets.bpf.lines import MARK, Owned, lay_out
 from oomlang.targets.bpf.matching import Matchers
 from oomlang.targets.bpf.metadata import Layout, Metadata, metadata_json
 from oomlang.targets.bpf.views import Collector, Needs, View, ViewKey
@@ -83,7 +84,7 @@ class _Emission:
             *(c for r in policy.keys for c in self._key(r)),
         ]
         views = self._views()
-        metadata = self._metadata(views)
+        layout = Layout.of(policy, needs, self._inputs) if self._target == "dry-run" else None
         keys = [
             {
                 "number": k.origin.number,
@@ -106,6 +107,7 @@ class _Emission:
         counted = {f for v in memcg_views for f in v.facts} & readers.COUNTED
         uses_scope = dry_run
         context: dict[str, Any] = {
+            "mark": MARK,
             "policy_name": c_comment(policy.name),
             "policy_name_c": c_string(policy.name.encode()),
             "target": self._target,
@@ -162,13 +164,16 @@ class _Emission:
             "key_chunks": _chunks("rank_by", keys, not chunked),
             "rank_inline": "__noinline" if chunked else "__always_inline",
             "record_chunks": _chunks("record_numbers", flat_keys, not chunked) if dry_run else [],
-            "record_members": metadata.layout.members if metadata.layout else [],
-            "record_reads": metadata.layout.reads if metadata.layout else [],
-            "record_size": metadata.layout.size if metadata.layout else 0,
-            "metadata_lines": _ascii_lines(metadata_json(metadata)),
+            "record_members": layout.members if layout else [],
+            "record_reads": layout.reads if layout else [],
+            "record_size": layout.size if layout else 0,
         }
-        text = _environment().get_template("bpf/policy.bpf.c.j2").render(context)
-        return Program(c_source=_tidy(text), metadata=metadata)
+        c_source, owned = lay_out(_environment().get_template("bpf/policy.bpf.c.j2").render(context))
+        # It says where in the C the rules stand, and so comes behind all of that.
+        metadata = self._metadata(layout, owned)
+        section = _environment().get_template("bpf/metadata.c.j2")
+        c_source += section.render(metadata_lines=_ascii_lines(metadata_json(metadata)))
+        return Program(c_source=c_source, metadata=metadata)
 
     # Names and positions
 
@@ -243,6 +248,7 @@ class _Emission:
         self, origin: ir.Origin, c_type: str, parameters: str, body: list[str], suffix: str = ""
     ) -> dict[str, Any]:
         return {
+            "number": origin.number,
             "function": f"rule_{origin.number}{suffix}",
             "c_type": c_type,
             "parameters": parameters,
@@ -303,7 +309,8 @@ class _Emission:
         inline = "__always_inline" if len(self._needs.views) < 3 else "__noinline"
         for view in self._needs.views.values():
             local, lines = readers.view_lines(view, self._policy, self._matchers, globs)
-            found.append({"name": view.name, "inline": inline, "comment": _comment(view.key),
+            rule = view.key[1] if isinstance(view.key, tuple) else None
+            found.append({"name": view.name, "inline": inline, "comment": _comment(view.key), "rule": rule,
                           "locals": local, "reads": lines})  # fmt: skip
         return found
 
@@ -318,12 +325,11 @@ class _Emission:
 
     # Metadata
 
-    def _metadata(self, views: list[dict[str, Any]]) -> Metadata:
+    def _metadata(self, layout: Layout | None, owned: Owned) -> Metadata:
         loops = ["other_thread_with_mm", *self._matchers.loops]
         loops += [f"rank_{k.origin.number}" for k in self._policy.keys if isinstance(k, ir.EachDepthKey)]
         if self._target == "dry-run":
             loops.append("clear_record")
-        layout = Layout.of(self._policy, self._needs, self._inputs) if self._target == "dry-run" else None
         return Metadata.of(
             self._policy,
             self._target,
@@ -334,6 +340,7 @@ class _Emission:
             facts=self._needs.facts,
             collector=self._collector,
             layout=layout,
+            owned=owned,
         )
 
 
@@ -393,16 +400,6 @@ def _ascii_lines(text: str) -> list[str]:
     """The metadata as lines of assembler."""
     data = text.encode()
     return [asm_ascii(data[i : i + 72]) for i in range(0, len(data), 72)]
-
-
-def _tidy(text: str) -> str:
-    """At most one empty line in a row, one line end at the end."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        line = line.rstrip()
-        if line or (lines and lines[-1]):
-            lines.append(line)
-    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 @cache

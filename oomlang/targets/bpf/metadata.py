@@ -8,6 +8,7 @@ from typing import Any
 
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
+from oomlang.targets.bpf.lines import Owned
 from oomlang.targets.bpf.readers import C_TYPES
 from oomlang.targets.bpf.seal import UNSEALED
 from oomlang.targets.bpf.views import Collector, Needs
@@ -87,7 +88,6 @@ class Metadata:
     """The section's content. `data` is what stands in it, as plain JSON values."""
 
     data: dict[str, Any]
-    layout: Layout | None
 
     @staticmethod
     def of(
@@ -101,6 +101,7 @@ class Metadata:
         facts: set[str],
         collector: Collector,
         layout: Layout | None,
+        owned: Owned,
     ) -> Metadata:
         """Everything about a program but its code."""
         data = {
@@ -114,15 +115,15 @@ class Metadata:
             "programs": [{"name": n, "section": s} for n, s in _PROGRAMS[target].items()],
             "maps": _maps(policy, target),
             "inputs": [_input(i) for i in policy.inputs],
-            "rules": [_rule(r, collector) for r in _in_order(policy)],
-            "lets": [{"name": let.name, "line": let.line, "text": let.text} for let in policy.lets],
+            "rules": [_rule(r, collector, owned) for r in _in_order(policy)],
+            "lets": [_let(let, owned) for let in policy.lets],
             "facts": sorted(facts),
             "loops": sorted(loops),
             "bounds": {"instructions": _bound(policy), "stack": 512},
         }
         if layout is not None:
             data["record"] = {"size": layout.size, "fields": [list(f) for f in layout.fields]}
-        return Metadata(data=data, layout=layout)
+        return Metadata(data=data)
 
 
 def _in_order(policy: ir.Policy) -> list[ir.EventRule | ir.Never | ir.Key]:
@@ -156,7 +157,7 @@ def _input(declared: ir.InputDeclaration) -> dict[str, Any]:
     }
 
 
-def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector) -> dict[str, Any]:
+def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector, owned: Owned) -> dict[str, Any]:
     needs = Needs()
     collector.rule(rule, needs)
     match rule:
@@ -180,7 +181,22 @@ def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector) -> dict[
         "text": rule.origin.text,
         "facts": sorted(needs.facts),
         "inputs": sorted(inputs),
+        "c_lines": _ranges(owned, f"rule_{rule.origin.number}"),
     }
+
+
+def _let(let: ir.LetDeclaration, owned: Owned) -> dict[str, Any]:
+    return {
+        "name": let.name,
+        "line": let.line,
+        "column": let.column,
+        "text": let.text,
+        "c_lines": _ranges(owned, f"let_{let.name}"),
+    }
+
+
+def _ranges(owned: Owned, owner: str) -> list[list[int]]:
+    return [list(lines) for lines in owned.get(owner, ())]
 
 
 def _bound(policy: ir.Policy) -> int:

@@ -7,11 +7,13 @@ say more, and changes `FORMAT` when it says something else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from oomlang.targets.bpf.metadata import FORMAT, LANGUAGE_VERSION, TARGETS
 
 _INT_LIMIT = 1 << 63
+_LAST_LINE = (1 << 22) - 1  # the kernel's struct bpf_line_info has 22 bits for a line
 
 _TEXT: Final = "text"
 _NUMBER: Final = "number"
@@ -28,6 +30,7 @@ class _Row:
     items: tuple[Any, ...]
 
 
+_LINES = _List(_Row((_NUMBER, _NUMBER)))
 _RECORD = {"size": _NUMBER, "fields": _List(_Row((_TEXT, _NUMBER, _NUMBER)))}
 _SHAPE: Final[dict[str, Any]] = {
     "language": _NUMBER,
@@ -59,8 +62,10 @@ _SHAPE: Final[dict[str, Any]] = {
             "text": _TEXT,
             "facts": _List(_TEXT),
             "inputs": _List(_TEXT),
+            "c_lines": _LINES,
         }
     ),
+    "lets": _List({"name": _TEXT, "line": _NUMBER, "column": _NUMBER, "text": _TEXT, "c_lines": _LINES}),
     "facts": _List(_TEXT),
     "loops": _List(_TEXT),
     "bounds": {"instructions": _NUMBER, "stack": _NUMBER},
@@ -81,7 +86,25 @@ def check_shape(parsed: Any) -> str | None:
         wrong = f"`target` is none of {', '.join(TARGETS)}"
     if wrong is None and (parsed["target"] == "dry-run" or "record" in parsed):
         wrong = _mismatch(parsed.get("record"), _RECORD, "record")
-    return wrong
+    return wrong or _wrong_lines(parsed)
+
+
+def _wrong_lines(parsed: dict[str, Any]) -> str | None:
+    """The first range of lines of C that is none, or that shares a line with another: a line has one owner at most."""
+    ranges = []
+    for key in ("rules", "lets"):
+        for number, owner in enumerate(parsed[key]):
+            if key == "rules" and not owner["c_lines"]:  # a named value that nothing uses has none
+                return f"`rules[{number}].c_lines` is empty"
+            for at, (first, last) in enumerate(owner["c_lines"]):
+                path = f"`{key}[{number}].c_lines[{at}]`"
+                if not 1 <= first <= last <= _LAST_LINE:
+                    return f"{path} is no range of lines"
+                ranges.append((first, last, path))
+    for (_, last, path), (first, _, other) in pairwise(sorted(ranges)):
+        if first <= last:
+            return f"{path} and {other} have a line in common"
+    return None
 
 
 def _mismatch(value: Any, shape: Any, path: str) -> str | None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
 import pytest
 
 import oomlang
+from oomlang.cli.failures import Failure
+from oomlang.cli.loading import kernel_failures
+from oomlang.compiler import TARGETS, Compilation, Target
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import probe
 from oomlang.kernel.bindings import LibbpfError, VerifierRefusal
-from oomlang.kernel.dry_run import Guard
+from oomlang.kernel.dry_run import DryRunner, Guard
 from oomlang.kernel.inputs import memcg_id_of
 from oomlang.kernel.libbpf import open_object
-from oomlang.kernel.loader_refusal import refused_place, rule_above
+from oomlang.kernel.loader_refusal import RulePlace, refused_place, rule_of_line
 from oomlang.kernel.pins import Pins, pin_name, wait_for_running_programs
 from oomlang.kernel.policy import Policy, metadata_of
 from oomlang.kernel.variables import global_variables
+from oomlang.targets.bpf.clang import compile_c
+from oomlang.targets.bpf.inspect import inspect_object
+from oomlang.targets.bpf.seal import seal
 
 POLICY = """\
 policy "inputs"
@@ -29,6 +36,19 @@ kill lowest priority
 kill first when (eager and
   rss > floor)
 """
+
+PLACES = """\
+policy "places"
+  let big = rss > 64MiB
+let unused = 1
+kernel decides when oom.order == -1
+never kill when comm == "sshd"
+kill first when (big and
+  # root's
+  uid == 0) or pid == 9
+kill highest memcg.usage at each depth when big
+"""
+"""Every kind of function that is made for a rule or a named value."""
 
 needs_clang = pytest.mark.needs("clang")
 
@@ -88,20 +108,40 @@ def test_values_of_inputs_are_checked_and_encoded() -> None:
 # --- the verifier's words -------------------------------------------------------------------------------------------
 
 
-@needs_clang
-def test_a_line_of_c_leads_to_the_rule_that_it_was_made_from() -> None:
-    c_source = _artifact().c_source
+def _functions(c_source: str) -> dict[int, str]:
+    """The function that each line of the C stands in, its comment included."""
+    found = {}
     lines = c_source.splitlines()
-    number = next(n for n, line in enumerate(lines, 1) if "rule_2(const" in line)
-    for line in (number, number + 1, number + 2):
-        place = rule_above(c_source, line)
-        assert place is not None
-        assert (place.file, place.line, place.column) == ("inputs.oom", 6, 1)
-        assert place.text.startswith("kill first when (eager and")
-    assert rule_above(c_source, 3) is None
-    # Behind the end of a rule's function no rule is to blame.
-    end = next(n for n, line in enumerate(lines, 1) if n > number and line == "}")
-    assert rule_above(c_source, end + 2) is None
+    for at, line in enumerate(lines):
+        head = re.match(r"(?:static |SEC\(|__noinline )[^;=]*?(\w+)\([^;]*\)$", line)
+        if head and lines[at + 1] == "{":
+            begin = at - 1 if lines[at - 1].startswith("/*") else at
+            found.update(dict.fromkeys(range(begin + 1, lines.index("}", at) + 2), head[1]))
+    return found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_line_of_c_leads_to_the_rule_or_the_named_value_that_it_was_made_for(target: Target) -> None:
+    program = Compilation(PLACES.encode(), "some/where/places.oom").program(target)
+    big = RulePlace(file="places.oom", line=2, column=3, text="let big = rss > 64MiB")
+    decides = RulePlace(file="places.oom", line=4, column=1, text="kernel decides when oom.order == -1")
+    never = RulePlace(file="places.oom", line=5, column=1, text='never kill when comm == "sshd"')
+    first = RulePlace(
+        file="places.oom", line=6, column=1, text="kill first when (big and # root's uid == 0) or pid == 9"
+    )
+    walk = RulePlace(
+        file="places.oom", line=9, column=1, text="kill highest memcg.usage at each depth when big"
+    )
+    made_for = {
+        "let_big": big, "rule_1": decides, "rule_2": never, "rule_3": first, "rule_4": walk, "rule_4_when": walk,
+        "read_each_4": walk, "rank_4": walk,
+    }  # fmt: skip
+    functions = _functions(program.c_source)
+    # Those that no rule has for itself are known to the test, too.
+    assert made_for.keys() | {"guard", "read_candidate", "never_kill", "rank"} <= set(functions.values())
+    for number in range(1, program.c_source.count("\n") + 2):
+        expected = made_for.get(functions.get(number, ""))
+        assert rule_of_line(program.metadata.data, number) == expected, number
 
 
 @needs_clang
@@ -112,7 +152,7 @@ def test_a_refusal_says_the_line_of_c_with_old_kernels_too(named: bool) -> None:
     source = f"; start_event(oc);{f' @ policy.bpf.c:{line}' if named else ''}"
     state, reason = "0: R1=ctx() R10=fp0", "R1 invalid mem access 'scalar'"
     log = f"func#0 @0\n{state}\n{source}\n5: (79) r1 = *(u64 *)(r1 +0)\n{reason}\nprocessed 6 insns\n"
-    place = refused_place(log, "fentry/bpf_set_policy_name", artifact.object, artifact.c_source)
+    place = refused_place(log, "begin_event", artifact.object, artifact.metadata)
     assert place.reason == reason
     assert place.line is not None
     if named:
@@ -126,16 +166,61 @@ def test_a_real_refusal_is_placed(compiled: object) -> None:
     with open_object(image, name="refused") as opened, pytest.raises(VerifierRefusal) as caught:
         opened.load()
     section = opened.programs[0].section
-    place = refused_place(caught.value.log, section, image)
+    metadata = {"programs": [{"name": "careless", "section": section}], "rules": [], "lets": []}
+    place = refused_place(caught.value.log, caught.value.program, image, metadata)
     source = (Path(__file__).parent / "refused.bpf.c").read_text().splitlines()
     assert place.line is not None
     assert source[place.line - 1].strip()
     assert "map_value_or_null" in place.reason
 
 
+def _broken(policy: str, function: str) -> bytes:
+    """The dry run's object of a policy, but with a load from nowhere in one function; no other line is moved."""
+    program = Compilation(policy.encode(), "places.oom").program("dry-run")
+    lines = program.c_source.splitlines()
+    inside = [number for number, name in _functions(program.c_source).items() if name == function]
+    at = next(number for number in inside if re.match("\t(return|c->task) ", lines[number - 1])) - 1
+    lines[at] = f"\t(void)*(volatile s64 *)8; {lines[at].lstrip()}"
+    return seal(compile_c("\n".join(lines) + "\n"))
+
+
+@pytest.mark.needs("root", "clang", "bpf")
+@pytest.mark.parametrize(
+    "function, place",
+    [
+        ("rule_3", "places.oom:6:1: kill first when (big and # root's uid == 0) or pid == 9"),
+        ("let_big", "places.oom:2:3: let big = rss > 64MiB"),
+        ("rule_4_when", "places.oom:9:1: kill highest memcg.usage at each depth when big"),
+        ("read_candidate", None),
+    ],
+)
+def test_the_rule_that_the_verifier_refuses_is_named_from_the_object_alone(
+    function: str, place: str | None
+) -> None:
+    image = _broken(PLACES, function)
+    assert inspect_object(image).failed_checks == ()  # nothing but the verifier minds
+    metadata = metadata_of(image)
+    with pytest.raises(Failure) as caught, kernel_failures(loading=(image, metadata)):
+        DryRunner(image, metadata)
+    refusal = caught.value.__cause__
+    assert isinstance(refusal, VerifierRefusal)
+    first, second, *_ = caught.value.message.splitlines()
+    assert re.fullmatch(
+        r"the kernel's verifier refuses program dry_run: R\d invalid mem access 'scalar'", first
+    )
+    if place is not None:
+        assert second == f"it was at {place}"
+    else:
+        assert re.fullmatch(r"line \d+ of the C \(`oomlang compile --emit c`\)", second)
+    before_6_8 = re.sub(r" @ \S+:\d+$", "", refusal.log, flags=re.MULTILINE)
+    found = [refused_place(log, "dry_run", image, metadata) for log in (refusal.log, before_6_8)]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("log", ["", "\n", "processed 0 insns\n", "0: (b7) r0 = 0\n"])
 def test_a_log_that_says_nothing_is_no_bug(log: str) -> None:
-    place = refused_place(log, "fentry/x", b"not an object", None)
+    metadata = {"programs": [{"name": "x", "section": "fentry/x"}], "rules": [], "lets": []}
+    place = refused_place(log, "x", b"not an object", metadata)
     assert (place.reason, place.line, place.rule) == ("no reason given", None, None)
 
 

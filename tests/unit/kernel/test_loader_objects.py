@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -87,6 +88,15 @@ def test_metadata_that_disagrees_with_the_programs_is_refused(call: Call) -> Non
     ):
         assert _image().count(old) == 1
         _refused(call, _resealed(_image().replace(old, new)), "not as oomlang makes it")
+
+
+def test_a_rule_that_says_it_has_no_lines_of_c_is_refused(call: Call) -> None:
+    found = re.search(rb'"c_lines":\[\[(\d+),', _image())
+    assert found is not None
+    width = len(found[1])
+    for number in (b"0", b"-1", b"9" * width):
+        changed = _image().replace(found[0], b'"c_lines":[[%b,' % number.rjust(width))
+        _refused(call, _resealed(changed), "`rules[0].c_lines[0]` is no range of lines")
 
 
 @pytest.mark.needs("root", "bpf")

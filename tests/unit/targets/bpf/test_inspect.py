@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oomlang
-from oomlang.compiler import TARGETS, Target
+from oomlang.compiler import TARGETS, Compilation, Target
 from oomlang.targets.bpf.inspect import BadObject, MapInfo, RuleInfo, inspect_object
 from tests.unit.targets.bpf.objects import POLICIES, Image, compiled, metadata
 
@@ -169,10 +169,43 @@ def test_metadata_that_is_none(text: bytes, message: str) -> None:
         ({"facts": [1]}, "`facts[0]` is no text"),
         ({"bounds": {"instructions": 1 << 70, "stack": 512}}, "`bounds.instructions` is no number"),
         ({"rules": [None]}, "`rules[0]` is no object"),
+        ({"lets": [{"name": "x", "line": 1, "column": 1, "text": ""}]}, "`lets[0].c_lines` is missing"),
     ],
 )
 def test_metadata_of_another_shape(changes: dict[str, Any], message: str) -> None:
     assert f"is not as oomlang writes it: {message}" in refusal(changed(**changes))
+
+
+@needs_clang
+@pytest.mark.parametrize(
+    "rule, let, message",
+    [
+        ([], [], "`rules[0].c_lines` is empty"),
+        (None, [], "`rules[0].c_lines` is no list"),
+        ([[1]], [], "`rules[0].c_lines[0]` is no list of 2"),
+        ([[1, "2"]], [], "`rules[0].c_lines[0][1]` is no number"),
+        ([[1, 2.5]], [], "`rules[0].c_lines[0][1]` is no number"),
+        ([[1, 1 << 64]], [], "`rules[0].c_lines[0][1]` is no number"),
+        ([[0, 2]], [], "`rules[0].c_lines[0]` is no range of lines"),
+        ([[-5, -2]], [], "`rules[0].c_lines[0]` is no range of lines"),
+        ([[3, 4], [6, 5]], [], "`rules[0].c_lines[1]` is no range of lines"),
+        ([[1, 2]], [[5, 1 << 22]], "`lets[0].c_lines[0]` is no range of lines"),
+        ([[7, 9], [1, 7]], [], "`rules[0].c_lines[1]` and `rules[0].c_lines[0]` have a line in common"),
+        ([[3, 3]], [[1, 5]], "`lets[0].c_lines[0]` and `rules[0].c_lines[0]` have a line in common"),
+    ],
+)
+def test_ranges_of_lines_that_are_none(rule: Any, let: Any, message: str) -> None:
+    document = metadata("walk", EVALUATE)
+    rules = [{**document["rules"][0], "c_lines": rule}]
+    lets = [{**document["lets"][0], "c_lines": let}]
+    assert f"is not as oomlang writes it: {message}" in refusal(changed(rules=rules, lets=lets))
+
+
+@needs_clang
+def test_a_named_value_that_nothing_uses_has_no_lines() -> None:
+    (let,) = Compilation(b"let unused = rss\n").program(EVALUATE).metadata.data["lets"]
+    assert (let["line"], let["column"], let["c_lines"]) == (1, 1, [])
+    assert inspect_object(changed(lets=[let])).is_ours
 
 
 @needs_clang
