@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from oomlang.cli.failures import Failure, file_failure
 from oomlang.cli.streams import print_bytes
+from oomlang.records import dataclass
 
 STDOUT = "-"
 _NAME_BYTES = 200

@@ -7,9 +7,9 @@ A glob matches bytes: `*` any run, `?` any one byte, everything else itself. A p
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 from oomlang.facts.types import CGROUP_NAME_BYTES, PATH_COMPONENTS
+from oomlang.records import dataclass
 
 STAR, ANY = ord("*"), ord("?")
 

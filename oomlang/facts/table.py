@@ -7,11 +7,11 @@ cannot see the fact: it is *unobservable* there, and nothing turns that into 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from oomlang.facts.interval import Interval
 from oomlang.facts.types import CGROUP_NAME_BYTES, COMM_BYTES, Type
+from oomlang.records import dataclass
 
 
 class Scope(Enum):

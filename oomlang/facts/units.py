@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomlang.facts.types import RATIO_ONE, Type
+from oomlang.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

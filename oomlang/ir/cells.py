@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from oomlang.facts import FACTS, Interval
 from oomlang.facts.patterns import PathPattern
 from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
+from oomlang.records import dataclass
 
 _T = TypeVar("_T")
 

@@ -38,13 +38,13 @@ A policy decides an event like this:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from oomlang.diagnostics import Span
 from oomlang.facts import Interval, Type
 from oomlang.facts.patterns import Glob, PathPattern
+from oomlang.records import dataclass
 
 LEAST = -(2**63)
 """Below every value: the key of a candidate for which `when` does not hold."""

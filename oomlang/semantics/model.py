@@ -6,12 +6,12 @@ expression's `interval` holds all values that it can take, and always fits into 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from oomlang.diagnostics import Source, Span
 from oomlang.facts import Fact, Interval, Type
 from oomlang.facts.patterns import Glob, PathPattern
+from oomlang.records import dataclass
 
 
 class Operation(Enum):

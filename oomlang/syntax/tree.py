@@ -5,10 +5,9 @@ Every node has the span of its text. Literals keep their spelling; nothing is ev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomlang.diagnostics import Source, Span
 from oomlang.facts import Type
+from oomlang.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

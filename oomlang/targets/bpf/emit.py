@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from oomlang.facts.patterns import Glob, PathPattern
 from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_DEPTH
 from oomlang.ir import nodes as ir
+from oomlang.records import dataclass
 from oomlang.targets.bpf import readers
 from oomlang.targets.bpf.escape import asm_ascii, c_comment, c_string
 from oomlang.targets.bpf.expressions import Emitter, address, at

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from oomlang.facts import FACTS
 from oomlang.facts.table import (
     ANCESTOR_FIELDS,
@@ -15,6 +13,7 @@ from oomlang.facts.table import (
     TIE_FIELDS,
     KernelField,
 )
+from oomlang.records import dataclass
 from oomlang.targets.bpf.readers import needs_id
 from oomlang.targets.bpf.views import Needs
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
+from oomlang.records import dataclass
 from oomlang.targets.bpf.lines import Owned
 from oomlang.targets.bpf.readers import C_TYPES
 from oomlang.targets.bpf.seal import UNSEALED

@@ -7,7 +7,8 @@ Format: the kernel's Documentation/bpf/btf.rst; how libbpf reads a map's declara
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from oomlang.records import dataclass
 
 MAPS_SECTION = ".maps"
 
