@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from oomlang.diagnostics import InternalError
 
-_PACKAGE = Path(__file__).resolve().parent
+# os.path and not pathlib, which takes longer to import than all that is done here, at the start of every command.
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
-def data_path(*parts: str) -> Path:
+def data_path(*parts: str) -> str:
     """The path of a file or folder that ships with oomlang, for example `data_path("grammar", "oomlang.lark")`."""
-    for root in (_PACKAGE / "_data", _PACKAGE.parent):
-        path = root.joinpath(*parts)
-        if path.exists():
+    for root in (os.path.join(_PACKAGE, "_data"), os.path.dirname(_PACKAGE)):
+        path = os.path.join(root, *parts)
+        if os.path.exists(path):
             return path
     raise InternalError(f"this installation lacks {'/'.join(parts)}: install oomlang again")
 
 
-def cache_path(name: str) -> Path | None:
+def cache_path(name: str) -> str | None:
     """A file in the user's cache folder (`$XDG_CACHE_HOME/oomlang`, made where missing), or None without one."""
-    import os
-
     base = os.environ.get("XDG_CACHE_HOME") or (
         os.environ.get("HOME") and os.path.join(os.environ["HOME"], ".cache")
     )
     if not base or not os.path.isabs(base):
         return None
-    folder = Path(base, "oomlang")
+    folder = os.path.join(base, "oomlang")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError:
         return None
-    return folder / name
+    return os.path.join(folder, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 import click
 
@@ -144,6 +143,8 @@ def _bug(error: BaseException) -> int:
 
 def _place(error: BaseException) -> str:
     """Where in the package the exception arose: ` (oomlang/cli/app.py:12)`."""
+    from pathlib import Path
+
     package = Path(__file__).resolve().parent.parent
     place = ""
     trace = error.__traceback__

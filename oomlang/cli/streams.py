@@ -6,7 +6,6 @@ through `visible`, so that no file name and no policy can steer it; bytes and JS
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -108,6 +107,8 @@ def print_bytes(data: bytes) -> None:
 
 def print_json(value: Any) -> None:
     """A result as JSON in UTF-8, whatever the locale says; what does not print is written as `\\u001b`."""
+    import json
+
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # Outside of its strings JSON has only ASCII, so that any such character stands in a string.
     text = re.sub(r"[^\x20-\x7e\n]", lambda m: m[0] if m[0].isprintable() else json.dumps(m[0])[1:-1], text)
@@ -161,12 +162,15 @@ def say_text(text: str) -> None:
 
 def say_diagnostics(source: Source, diagnostics: Iterable[Diagnostic], *, with_summary: bool = True) -> None:
     """The diagnostics of a policy, drawn for what standard error can show."""
+    items = list(diagnostics)
+    if not items:
+        return
     from oomlang.diagnostics.render import DEFAULT_WIDTH, render_text
 
     _say(
         render_text(
             source,
-            diagnostics,
+            items,
             color=wants_color(sys.stderr),
             encoding=encoding_of(sys.stderr),
             width=width_of(sys.stderr, DEFAULT_WIDTH),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ def page(explanation: Explanation, focuses: Sequence[Focus] = ()) -> str:
     from markupsafe import Markup
 
     folder = data_path("templates", "html")
-    css = (folder / "explain.css").read_text(encoding="utf-8")
+    with open(os.path.join(folder, "explain.css"), encoding="utf-8") as file:
+        css = file.read()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     environment = Environment(
         loader=FileSystemLoader(folder),

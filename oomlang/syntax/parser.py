@@ -72,16 +72,17 @@ def _parser() -> Lark:
     """The LALR parser. Its tables are kept in the user's cache folder under the hash of the grammar and of lark."""
     import lark
 
-    grammar = data_path("grammar", "oomlang.lark").read_text(encoding="utf-8")
+    with open(data_path("grammar", "oomlang.lark"), encoding="utf-8") as file:
+        grammar = file.read()
     key = hashlib.sha256(f"{grammar}\0{lark.__version__}".encode()).hexdigest()[:16]
     cached = cache_path(f"grammar-{key}.lark")
     if cached is None:
         return _build(grammar, cache=False)
-    if cached.exists():
-        return _build(grammar, cache=str(cached))
+    if os.path.exists(cached):
+        return _build(grammar, cache=cached)
     # Made under another name and renamed, so that a second oomlang never reads half of it.
     try:
-        handle, name = tempfile.mkstemp(dir=cached.parent)
+        handle, name = tempfile.mkstemp(dir=os.path.dirname(cached))
         os.close(handle)
         parser = _build(grammar, cache=name)
         os.replace(name, cached)

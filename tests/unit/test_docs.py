@@ -94,7 +94,7 @@ def test_the_generated_pages_are_up_to_date() -> None:
 
 
 def _in_the_grammar(pattern: str) -> set[str]:
-    return set(re.findall(pattern, data_path("grammar", "oomlang.lark").read_text(encoding="utf-8")))
+    return set(re.findall(pattern, Path(data_path("grammar", "oomlang.lark")).read_text(encoding="utf-8")))
 
 
 def _examples() -> str:

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import NoReturn, Self
 
 from oomlang.diagnostics import EnvironmentLacks, InternalError
@@ -90,10 +89,10 @@ class Clang:
         """clang: a program to use in place of the one found. Raises `EnvironmentLacks` where there is none that will do."""
         self._program = find_clang(clang)
         self._folder = tempfile.TemporaryDirectory(prefix="oomlang-")
-        self._out = Path(self._folder.name, "policy.o")
+        self._out = os.path.join(self._folder.name, "policy.o")
         try:
             self._process = subprocess.Popen(
-                [self._program, *_FLAGS, "-o", str(self._out), "-"],
+                [self._program, *_FLAGS, "-o", self._out, "-"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -134,7 +133,8 @@ class Clang:
         if self._process.returncode != 0:
             _explain(self._program, self._process.returncode, said)
         try:
-            return self._out.read_bytes()
+            with open(self._out, "rb") as file:
+                return file.read()
         except OSError as error:
             raise EnvironmentLacks(
                 f"`{self._program}` said it was done and wrote no object: {error}", mend=""

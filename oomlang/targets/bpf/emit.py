@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -412,14 +413,14 @@ def _environment() -> Environment:
     cache = cache_path("templates")
     if cache is not None:
         try:
-            cache.mkdir(mode=0o700, exist_ok=True)
+            os.makedirs(cache, mode=0o700, exist_ok=True)
         except OSError:
             cache = None
 
     return Environment(
         loader=FileSystemLoader(data_path("templates")),
         undefined=StrictUndefined,
-        bytecode_cache=FileSystemBytecodeCache(str(cache)) if cache is not None else None,
+        bytecode_cache=FileSystemBytecodeCache(cache) if cache is not None else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
