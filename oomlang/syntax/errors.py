@@ -126,9 +126,10 @@ def explain(
             diagnostics.error(Code.SYNTAX, span, f"the line ends too early: expected {expected}")
     else:
         # The first `/` of `//` was taken for a division.
-        for start in (offset, offset - 1):
-            if source.text[start : start + 2] in _FOREIGN:
-                found, span = source.text[start : start + 2], Span(start, start + 2)
+        for start in (offset, max(offset - 1, 0)):
+            two = source.text[start : start + 2]  # one, where the file ends
+            if two in _FOREIGN:
+                found, span = two, Span(start, start + len(two))
         number = _NUMBER_BEFORE.search(source.text, chunk.start, offset)
         help = _FOREIGN.get(found) or _unseen(found)
         if number is not None and (found in UNITS or found in DECIMAL_BYTES):

@@ -56,6 +56,8 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join))
+@example("!")
+@example("kill first when invoker !")
 def test_any_pieces_of_a_policy(text: str) -> None:
     check(text.encode())
 
