@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -69,12 +70,12 @@ class _LineEnds(PostLex):
 
 @functools.cache
 def _parser() -> Lark:
-    """The LALR parser. Its tables are kept in the user's cache folder under the hash of the grammar and of lark."""
+    """The LALR parser. Its tables are kept in the user's cache folder under the hash of the grammar, lark and Python."""
     import lark
 
     with open(data_path("grammar", "oomlang.lark"), encoding="utf-8") as file:
         grammar = file.read()
-    key = hashlib.sha256(f"{grammar}\0{lark.__version__}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{grammar}\0{lark.__version__}\0{sys.version_info[:2]}".encode()).hexdigest()[:16]
     cached = cache_path(f"grammar-{key}.lark")
     if cached is None:
         return _build(grammar, cache=False)
