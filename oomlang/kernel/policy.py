@@ -28,7 +28,8 @@ from oomlang.kernel.variables import GlobalVariable, global_variables
 RECORD_FORMAT = 1
 METADATA_SECTION = ".oomlang"
 _BPF_MAP_TYPE_ARRAY = 2
-_MAX_RECORD = 1 << 20
+_MAX_RECORD = 4 << 20
+"""Bytes: the kernel's KMALLOC_MAX_SIZE, above which it makes no map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,12 @@ class Policy:
     def pin(self, path: Path) -> None:
         """Keep the record in the kernel. Errors: `LibbpfError`."""
         data = self.to_bytes()
+        if len(data) > _MAX_RECORD:
+            raise LibbpfError(
+                "keep the policy's record",
+                errno=errno.E2BIG,
+                words=f"with the texts of its rules it has {len(data)} bytes, and a map has {_MAX_RECORD} at most",
+            )
         library = bindings()
         fd = library.check(
             library.lib.bpf_map_create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_record_is_the_same_after_a_way_through_the_kernel() -> None:
     assert Policy.from_bytes(policy.to_bytes() + b"\0\0") == policy
     assert policy.maps == (".bss", ".data.inputs", "in_priority", "nothing_found")
     assert policy.programs == ("begin_event", "evaluate_task", "end_event")
+
+
+@needs_clang
+def test_a_record_that_no_map_of_the_kernel_could_hold_is_refused_before_one_is_made(tmp_path: Path) -> None:
+    policy = _policy()
+    large = replace(policy, metadata={**policy.metadata, "texts": "x" * (4 << 20)})
+    with pytest.raises(LibbpfError, match="a map has 4194304 at most"):
+        large.pin(tmp_path / "record")
 
 
 @needs_clang
