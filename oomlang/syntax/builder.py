@@ -7,6 +7,7 @@ an escape) becomes a diagnostic here and a harmless value in the tree.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from lark import Token
@@ -176,7 +177,10 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         return _name(children[0])
 
     def group(self, children: Children) -> Any:
-        return children[1]
+        # The parentheses are part of what is said: without them the text of a rule would end before its last one.
+        node = replace(children[1], span=self._span(children))
+        self._depth[id(node)] = (self._depth.get(id(children[1]), _SHALLOW)[0], node)
+        return node
 
     def call(self, children: Children) -> Any:
         arguments = _nodes(children[1:])

@@ -181,7 +181,7 @@ def test_an_expression(text: str, expected: object) -> None:
 
 
 def test_spans_are_the_text_of_their_node() -> None:
-    text = "kill highest a + b step 5 when (c or d) # e\n"
+    text = "kill highest (a + b) * c step 5 when (c or (d)) # e\n"
     (statement,) = read(text)
     assert isinstance(statement, tree.KillBy)
     assert [
@@ -189,10 +189,10 @@ def test_spans_are_the_text_of_their_node() -> None:
         for n in (statement, statement.value, statement.step, statement.when)
         if n
     ] == [
-        "kill highest a + b step 5 when (c or d",
-        "a + b",
+        "kill highest (a + b) * c step 5 when (c or (d))",
+        "(a + b) * c",
         "5",
-        "c or d",
+        "(c or (d))",
     ]
 
 
