@@ -9,7 +9,8 @@ it is false, `possible` holds all ends that the known part leaves open and `cont
 could be the victim. Both may name too much, never too little: each rule is taken by itself, as if an
 unobservable fact could have one value in one rule and another in the next. `verdict`, `ranking` and `victim`
 are the answer then in which event rules and `never kill` rules that cannot be evaluated do not hold, and
-every key has the least number that it can have.
+every key has the least number that it can have. Where the machine may lack candidates, one of those could be the victim,
+too (`others`).
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class Decision:
             found.append(Verdict.VICTIM)
         if all(i in ranking.maybe_excluded for i in ranking.order):
             found.append(Verdict.NONE_LEFT)
+        if not self.machine.complete and not ranking.order:
+            found.append(Verdict.VICTIM)
         return found
 
     @property
@@ -104,7 +107,14 @@ class Decision:
         """Whether the verdict, and the victim if there is one, follow from what is known."""
         if len(self.possible) > 1:
             return False
-        return self.verdict is not Verdict.VICTIM or len(self._ranking.contenders) == 1
+        if self.verdict is not Verdict.VICTIM:
+            return True
+        return len(self._ranking.contenders) == 1 and self.machine.complete
+
+    @property
+    def others(self) -> bool:
+        """Whether the victim could also be one that the machine lacks (`Machine.complete`)."""
+        return not self.machine.complete and Verdict.VICTIM in self.possible
 
     @cached_property
     def ranking(self) -> tuple[Candidate, ...]:
@@ -118,7 +128,7 @@ class Decision:
 
     @cached_property
     def contenders(self) -> tuple[Candidate, ...]:
-        """All that could be the victim; more than one only where something is unknown."""
+        """All that could be the victim; more than one only where something is unknown. See `others`."""
         if Verdict.VICTIM not in self.possible:
             return ()
         return tuple(self.candidates[i] for i in self._ranking.contenders)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from oomlang.facts import Interval
 from oomlang.facts.interval import divide
+from oomlang.facts.patterns import PathPattern
 from oomlang.facts.types import RATIO_LIMIT, RATIO_ONE
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import values
@@ -80,12 +81,12 @@ class Evaluation:
                 )
             case ir.Match(fact, own, patterns):
                 level, texts = self.readers.texts(fact, own if depth is None else depth)
-                return _each(
-                    level, texts, lambda t: any(p.matches(t) for p in patterns), _all_match(patterns)
-                )
+                anyway = 1 if _all_match(patterns) else values.MAYBE
+                return _each(level, texts, lambda t: any(p.matches(t) for p in patterns), anyway)
             case ir.Under(fact, own, pattern):
                 level, paths = self.readers.paths(fact, own if depth is None else depth)
-                return _each(level, paths, pattern.covers, not pattern.components)
+                deepest = own if depth is None else depth
+                return _each(level, paths, pattern.covers, self._in_scope(pattern, deepest))
             case ir.Logical(op, operands):
                 exact, general = (
                     (operator.and_, values.both) if op == "and" else (operator.or_, values.either)
@@ -107,6 +108,19 @@ class Evaluation:
                 level=level, values=[a if c else b for c, a, b in zip(*rows, strict=True)], exact=True
             )
         return column(level, [values.select(c, a, b) for c, a, b in zip(*rows, strict=True)])
+
+    def _in_scope(self, pattern: PathPattern, depth: int | None) -> values.Value:
+        """Whether a pattern covers a cgroup of which only is known that it lies in the event's scope or is the scope.
+        depth: the cgroup's ancestor so many levels below the root is meant.
+        """
+        scope = self.view.event.scope
+        path = scope.path if scope is not None else ()
+        size = len(pattern.components)
+        if depth is not None and depth < size:
+            return 0  # so high up none has as many components
+        if not all(g.matches(name) for g, name in zip(pattern.components, path, strict=False)):
+            return 0  # it leads elsewhere
+        return 1 if size <= len(path) else values.MAYBE
 
     def _rows(self, *columns: Column) -> tuple[Level, list[Iterable[Any]], bool]:
         level = max(c.level for c in columns)
@@ -166,15 +180,17 @@ class Evaluation:
         return sorted(found, key=lambda key: self._lets[key[0]][0])
 
 
-def _each(level: Level, subjects: Sequence[T | None], holds: Callable[[T], bool], always: bool) -> Column:
-    """A condition on texts or paths; each different one is asked about once. always: it holds for all there
-    can be.
+def _each(
+    level: Level, subjects: Sequence[T | None], holds: Callable[[T], bool], unknown: values.Value
+) -> Column:
+    """A condition on texts or paths; each different one is asked about once. unknown: what is known of it where
+    the text or path is not.
     """
     answers: dict[T | None, values.Value] = {s: int(holds(s)) for s in set(subjects) if s is not None}
     exact = True
     if None in subjects:
-        answers[None] = 1 if always else values.MAYBE
-        exact = always
+        answers[None] = unknown
+        exact = not isinstance(unknown, Interval)
     return Column(level=level, values=list(map(answers.__getitem__, subjects)), exact=exact)
 
 

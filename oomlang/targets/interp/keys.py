@@ -46,7 +46,8 @@ class KeyColumn:
 
     low, high: the same list where all are known (`exact`). of_memcg: the number depends on the candidate's
     cgroup alone. condition: that of a `FlagKey`, or `when`. value: what the rule's expression gave, before
-    steps. tree: of an `EachDepthKey`.
+    steps. tree: of an `EachDepthKey`. ends: the values with an unknown oom.total at its least and at its most: all
+    candidates see the same one, so that comparing them there says more than comparing `low` with `high`.
     """
 
     decider: Decider
@@ -58,6 +59,7 @@ class KeyColumn:
     condition: Column | None = None
     value: Column | None = None
     tree: Tree | None = None
+    ends: tuple[Column, Column] | None = None
 
 
 def key_columns(policy: ir.Policy, evaluation: Evaluation, machine: Machine) -> list[KeyColumn]:
@@ -162,7 +164,15 @@ def _builtins(evaluation: Evaluation) -> list[KeyColumn]:
     low = badness.values if badness.exact else [values.low(v) for v in badness.values]
     high = badness.values if badness.exact else [values.high(v) for v in badness.values]
     found = [
-        KeyColumn(decider=Builtin.BADNESS, key=None, low=low, high=high, exact=badness.exact, value=badness)
+        KeyColumn(
+            decider=Builtin.BADNESS,
+            key=None,
+            low=low,
+            high=high,
+            exact=badness.exact,
+            value=badness,
+            ends=None if badness.exact else evaluation.readers.badness_at_ends(),
+        )
     ]
     starts = tasks.starts
     if None in starts:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from oomlang.facts import Interval
+
 UNLIMITED = 2**63 - 1
 """`memcg.limit` or `memcg.high` of a cgroup without one; a policy reads oom.total instead."""
 
@@ -72,10 +74,12 @@ class Event:
 
     total: bytes. order: -1 for sysrq. scope: the cgroup that is out of memory, None (or the root) for a
     global event. invoker: the pid of the process whose allocation failed, 0 if it is none of the candidates.
-    None for total, order or invoker: unobservable. page_size: bytes, for `badness`.
+    None for total, order or invoker: unobservable. total_between: what an unobservable total lies between, where
+    something is known of it. page_size: bytes, for `badness`.
     """
 
     total: int | None
+    total_between: Interval | None = None
     order: int | None = 0
     scope: Memcg | None = None
     invoker: int | None = 0
@@ -91,8 +95,9 @@ class Candidate:
     """A process. They compare by identity.
 
     comm: its bytes, None where unobservable. memcg: None where unobservable; the caller then vouches that it
-    belongs to the event's scope. facts: by name, without comm, pid, badness, invoker and the memcg's. start:
-    when it started, in any unit that all candidates share, the higher the later; None where unobservable.
+    belongs to the event's scope, from which what is known of it follows. facts: by name, without comm, pid, badness,
+    invoker and the memcg's. start: when it started, in any unit that all candidates share, the higher the later; None
+    where unobservable.
     """
 
     pid: int
@@ -111,9 +116,11 @@ class Machine:
     """One OOM event with everything that a policy can ask about it.
 
     candidates: in any order, their pids distinct; those outside the scope are left aside. knobs: the values
-    set for inputs that are not per memcg; the default of the policy where there is none.
+    set for inputs that are not per memcg; the default of the policy where there is none. complete: false where the
+    source may lack candidates, so that one which is not here could be the victim; a victim still dying it does not lack.
     """
 
     event: Event
     candidates: Sequence[Candidate]
     knobs: Mapping[str, int] = field(default_factory=dict)
+    complete: bool = True

@@ -10,6 +10,10 @@ before b with all at their most. Two candidates in one cgroup have the same numb
 that depends on the cgroup alone. The order is the one with every number at its least: wherever the known part
 leaves it open, a candidate stands as late as it can; and wherever one certainly goes before another, it does
 so in this order, too.
+
+Badness is linear in oom.total, which is the same for all: who has more at both ends of what an unknown total can be has
+more in between. So there the ends are compared (`KeyColumn.ends`). The order stays right: whose oom_score_adj is above 0
+has its least at the one end, whose is below 0 at the other, and who goes first at both has the higher least.
 """
 
 from __future__ import annotations
@@ -181,6 +185,9 @@ class Ranking:
         if key.exact:
             low_a, low_b = key.low[a], key.low[b]
             return frozenset((0 if low_a == low_b else 1 if low_a > low_b else -1,))
+        if key.ends is not None:
+            first, last = (values.signs(end.values[a], end.values[b]) for end in key.ends)
+            return first | last | ({0} if {1, -1} <= first | last else set())
         if key.tree is None:
             return values.signs(Interval(key.low[a], key.high[a]), Interval(key.low[b], key.high[b]))
         both = key.low[a] and key.low[b]

@@ -114,6 +114,9 @@ class Readers:
         self._paths: dict[tuple[str, int | None], tuple[Level, Sequence[Path | None]]] = {}
         self._ancestors: dict[int | None, list[Memcg | None]] = {None: list(view.memcgs)}
         self._chains = [memcg.chain if memcg is not None else None for memcg in view.memcgs]
+        # Whoever's cgroup is unobservable is in the scope: that far down all have these.
+        scope = view.event.scope
+        self._shared = scope.chain if scope is not None else ()
 
     def ancestors(self, depth: int | None) -> list[Memcg | None]:
         """For each cgroup its ancestor `depth` levels below the root, itself where it is not that deep or
@@ -121,8 +124,9 @@ class Readers:
         """
         if depth not in self._ancestors:
             assert depth is not None
+            shared = self._shared[depth] if depth < len(self._shared) else None
             self._ancestors[depth] = [
-                c[min(depth, len(c) - 1)] if c is not None else None for c in self._chains
+                c[min(depth, len(c) - 1)] if c is not None else shared for c in self._chains
             ]
         return self._ancestors[depth]
 
@@ -192,6 +196,10 @@ class Readers:
             case "oom.global":
                 return int(event.is_global)
             case "oom.total":
+                between = event.total_between
+                if event.total is None and between is not None:
+                    range = _range(name)
+                    return values.simplify(between.clamped(range.low, range.high))
                 return _read(name, event.total)
             case "oom.order":
                 return _read(name, event.order)
@@ -220,7 +228,7 @@ class Readers:
         if name == "pid":
             return _clamped(name, tasks.pids)
         if name == "badness":
-            return self._badness()
+            return self._badness(self.number("oom.total").values[0])
         if name == "invoker":
             invoker = self._view.event.invoker
             if invoker is None:
@@ -231,11 +239,18 @@ class Readers:
         except KeyError:
             return column(Level.TASK, [_read(name, facts.get(name)) for facts in tasks.facts])
 
-    def _badness(self) -> Column:
+    def badness_at_ends(self) -> tuple[Column, Column] | None:
+        """`badness` with oom.total at its least and at its most; None where that is known."""
+        total = self.number("oom.total").values[0]
+        if isinstance(total, Interval):
+            return self._badness(total.low), self._badness(total.high)
+        return None
+
+    def _badness(self, size: Value) -> Column:
         """`oom_badness()`: in whole pages, rss + swap + pgtables + oom_score_adj · (total / 1000)."""
         page, range = self._view.event.page_size, _range("badness")
         parts = [self.number(n) for n in (*_SIZES, "oom_score_adj")]
-        total = values.step(values.step(self.number("oom.total").values[0], page), 1000)
+        total = values.step(values.step(size, page), 1000)
         columns = [p.values for p in parts]
         if isinstance(total, int) and all(p.exact for p in parts):
             points = [

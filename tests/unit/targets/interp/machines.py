@@ -131,11 +131,22 @@ def blinded(draw: DrawFn, machine: Machine) -> tuple[Machine, dict[int, Candidat
             candidates.append(
                 replace(c, comm=either(c.comm), memcg=memcg, start=either(c.start), facts=seen(c.facts))
             )
+    total = machine.event.total
+    assert total is not None
+    between = Interval(max(total - draw(st.integers(0, 2**31)), 0), total + draw(st.integers(0, 2**31)))
     event = replace(
         machine.event,
-        total=either(machine.event.total),
+        total=either(total),
+        total_between=draw(st.sampled_from((None, between))),
         order=either(machine.event.order),
         invoker=either(machine.event.invoker),
         scope=scope,
     )
-    return replace(machine, event=event, candidates=candidates), {c.pid: c for c in candidates}
+    seen_machine = replace(machine, event=event, candidates=candidates)
+    # A victim that is still dying ends the scan: who leaves out candidates does not leave out that one.
+    spare = [c for c in candidates if c.guard is not Guard.DYING]
+    if hidden() and spare:
+        gone = draw(st.sampled_from(spare))
+        candidates.remove(gone)
+        seen_machine = replace(seen_machine, complete=False)
+    return seen_machine, {c.pid: c for c in candidates}
