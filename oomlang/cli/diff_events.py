@@ -102,5 +102,6 @@ def _given(title: str, old: Decision, new: Decision) -> Given:
         victim=by_pid[second.victim.pid] if second.victim is not None else None,
         could=frozenset(by_pid[c.pid] if c is not None else None for c in second.could),
         by_kernel=second.by_kernel,
+        others=second.others,
     )
     return Given(title=title, old=first, new=second, relation=relation(first, second), decisions=(old, new))

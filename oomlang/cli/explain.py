@@ -47,6 +47,7 @@ class _Asked:
     event: int | None
     scope: MemcgPath
     sets: tuple[str, ...]
+    swap: int | None
     tasks: tuple[str, ...]
     limit: int | None
     form: str
@@ -76,6 +77,7 @@ class _Asked:
     metavar="INPUT=VALUE",
     help="Give an input a value; INPUT[/CGROUP]=VALUE for one per memcg.",
 )
+@click.option("--swap", metavar="SIZE", help="Swap that the machine had, where the report does not tell.")
 @click.option("--task", "tasks", multiple=True, metavar="PID|NAME", help="Say why not this one.")
 @click.option(
     "--limit",
@@ -107,6 +109,7 @@ def command(
     event: int | None,
     scope: str | None,
     sets: tuple[str, ...],
+    swap: str | None,
     tasks: tuple[str, ...],
     limit: int | None,
     watch: bool,
@@ -120,6 +123,7 @@ def command(
     between whom it is uncertain then.
     """
     from oomlang.cli.explain_sources import memcg_path
+    from oomlang.cli.replay_files import size
     from oomlang.compiler import Compilation
 
     if sum((live, snapshot is not None, report is not None)) > 1:
@@ -128,6 +132,8 @@ def command(
         raise Failure("a report has a scope of its own", mend="leave --scope out")
     if event is not None and report is None:
         raise Failure("--event is for --report")
+    if swap is not None and report is None:
+        raise Failure("--swap is for --report", mend="this machine and snapshots tell how much swap there is")
     if watch and (snapshot is not None or report is not None or html is not None or form != "text"):
         raise Failure("--watch is for the text of the live machine")
     if file == "-" and "-" in (snapshot, report):
@@ -140,6 +146,7 @@ def command(
         event=event,
         scope=memcg_path(scope) if scope is not None else (),
         sets=sets,
+        swap=size(swap),
         tasks=tasks,
         limit=limit,
         form=form,
@@ -165,7 +172,9 @@ def _situation(asked: _Asked) -> Situation:
 
     knobs, memcg_inputs = parse_sets(asked.sets, asked.policy)
     if asked.report is not None:
-        return sources.report_situation(asked.report, asked.event, knobs=knobs, memcg_inputs=memcg_inputs)
+        return sources.report_situation(
+            asked.report, asked.event, knobs=knobs, memcg_inputs=memcg_inputs, swap=asked.swap
+        )
     if asked.snapshot is not None:
         facts, kind = sources.snapshot_facts(asked.snapshot), "snapshot"
         title = f"snapshot {name_of(asked.snapshot)}"

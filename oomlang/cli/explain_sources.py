@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from oomlang.cli import streams
 from oomlang.cli.failures import ENVIRONMENT, Failure, file_failure
-from oomlang.cli.files import STDIN, name_of, read_snapshot_file
+from oomlang.cli.files import name_of, read_snapshot_file
 from oomlang.host import MachineFacts, MemcgPath, SnapshotError, Unseen, read_machine, read_snapshot
 from oomlang.live import NoSuchMemcg, machine
 
@@ -91,49 +88,37 @@ def situation(
     )
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    if path != STDIN:
-        with open(path, "rb") as file:
-            yield file
-    elif sys.stdin is None:
-        raise Failure("standard input is closed")
-    else:
-        yield sys.stdin.buffer
-
-
 def report_situation(
-    path: str, number: int | None, *, knobs: Mapping[str, int], memcg_inputs: Inputs
+    path: str, number: int | None, *, knobs: Mapping[str, int], memcg_inputs: Inputs, swap: int | None
 ) -> Situation:
-    """The event of a report in a log. number: from 1, the last one by default. Errors: `Failure`."""
+    """The event of a report in a log. number: from 1, the last one by default. swap: bytes of swap that the machine had,
+    where the report does not say. Errors: `Failure`.
+    """
+    from oomlang.cli.replay_files import reports
     from oomlang.explanation import name_text
     from oomlang.explanation.event import Situation
-    from oomlang.host.reports import LogError, Report, read_reports
+    from oomlang.host.reports import Report
     from oomlang.replay.machines import machine as report_machine
-    from oomlang.replay.machines import total_bounds
+    from oomlang.replay.machines import why_no_total
 
     chosen: Report | None = None
     found = 0
     name = name_of(path)
-    try:
-        with _opened(path) as file:
-            for found, report in enumerate(read_reports(file), start=1):
-                if found == number or number is None:
-                    chosen = report
-    except OSError as error:
-        raise file_failure("read", name, error) from error
-    except LogError as error:
-        raise Failure(f"{name}: {error}") from error
+    for found, report in enumerate(reports(path), start=1):
+        if found == number or number is None:
+            chosen = report
     if chosen is None:
         count = f"it has {found}" if found else "it has none"
         raise Failure(f"{name} has no such OOM report: {count}", mend="`oomlang replay` lists those of a log")
-    bounds = total_bounds(chosen)
-    total = bounds[0] if bounds is not None and bounds[0] == bounds[1] else None
+    event = report_machine(chosen, knobs=knobs, memcg_inputs=memcg_inputs, swap=swap)
+    unseen = [Unseen(what=("report",), why=what) for what in chosen.missing]
+    if event.event.total is None:
+        unseen.append(Unseen(what=("oom.total",), why=why_no_total(chosen)))
     killed = ", ".join(f"{name_text(kill.comm)} (pid {kill.pid})" for kill in chosen.kills[:3])
     when = f" of {chosen.time}" if chosen.time else ""
     return Situation(
-        machine=report_machine(chosen, total=total, knobs=knobs, memcg_inputs=memcg_inputs),
+        machine=event,
         kind="report",
         title=f"the report{when} at {name}:{chosen.line}, in which the kernel killed {killed or 'nobody'}",
-        unseen=tuple(Unseen(what=("report",), why=what) for what in chosen.missing),
+        unseen=tuple(unseen),
     )

@@ -45,10 +45,10 @@ def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
             },
             "policy": {
                 "verdict": decision.verdict.name.lower(),
-                "certain": replayed.certain,
+                "certain": decision.certain,
                 "victim": _task(decision.victim),
                 "possible": sorted(v.name.lower() for v in decision.possible),
-                "contenders": [_task(c) for c in replayed.contenders],
+                "contenders": [_task(c) for c in decision.contenders],
                 "event_rule": _decider(decision.event_rule.origin)
                 if decision.event_rule is not None
                 else None,

@@ -58,7 +58,7 @@ def _rows(replayed: Replayed, words: Words) -> Iterator[tuple[str, str]]:
         yield "policy", f"{mark}: {_policy(replayed, words)}"
         yield from (("", f"because {why}") for why in _why(replayed, words))
         # Reports of memory cgroups never show who started later, and it rarely matters.
-        found = replayed.decision.unevaluated if not replayed.certain else ()
+        found = replayed.decision.unevaluated if not replayed.decision.certain else ()
         unevaluated = [u for u in found if u.rule is not Builtin.YOUNGER or len(found) == 1]
         for item in unevaluated[:_RULES]:
             yield "unseen", words.unevaluated(item)
@@ -95,16 +95,17 @@ def _kernel(replayed: Replayed) -> str:
 
 
 def _policy(replayed: Replayed, words: Words) -> str:
-    if replayed.certain:
-        victim = replayed.decision.victim
+    decision = replayed.decision
+    if decision.certain:
+        victim = decision.victim
         if victim is not None:
             return f"{_named(victim, words)} dies"
         return words.verdict()
-    ends = replayed.decision.possible
+    ends, contenders = decision.possible, decision.contenders
     could = []
-    if Verdict.VICTIM in ends and replayed.contenders:
-        could.append(f"one of {words.names(replayed.contenders)} dies" if len(replayed.contenders) > 1
-                     else f"{_named(replayed.contenders[0], words)} dies")  # fmt: skip
+    if contenders:
+        could.append(f"one of {words.names(contenders)} dies" if len(contenders) > 1
+                     else f"{_named(contenders[0], words)} dies")  # fmt: skip
     texts = {
         Verdict.KERNEL_DECIDES: "the kernel decides",
         Verdict.KILL_NOTHING: "nothing is killed",
@@ -112,7 +113,7 @@ def _policy(replayed: Replayed, words: Words) -> str:
         Verdict.ABORTED: "nobody else is killed, as a victim is still dying",
     }
     could += [text for verdict, text in texts.items() if verdict in ends]
-    if replayed.incomplete:
+    if decision.others:
         could.append("a task dies that the report lacks")
     return ", or ".join(could)
 

@@ -22,29 +22,36 @@ class Relation(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """How an event ends. victim: the one that dies, None where nobody does. could: all that could die, nobody (None)
-    among them; more than one where facts are unknown. by_kernel: a rule leaves the event to the kernel.
+    among them; more than one where facts are unknown. others: also some that the source of the facts may lack.
+    by_kernel: a rule leaves the event to the kernel.
     """
 
     victim: Candidate | None
     could: frozenset[Candidate | None]
     by_kernel: bool
+    others: bool = False
 
 
 def choice(decision: Decision) -> Choice:
     """What becomes of an event. An event that is left to the kernel ends as the stock kernel ends it."""
     could: set[Candidate | None] = set(decision.contenders)
+    others = decision.others
     if Verdict.KERNEL_DECIDES in decision.possible:
-        could |= choice(decide(STOCK, decision.machine)).could
+        usual = choice(decide(STOCK, decision.machine))
+        could |= usual.could
+        others = others or usual.others
     if decision.possible - {Verdict.KERNEL_DECIDES, Verdict.VICTIM}:
         could.add(None)
     by_kernel = decision.verdict is Verdict.KERNEL_DECIDES
     victim = choice(decide(STOCK, decision.machine)).victim if by_kernel else decision.victim
-    return Choice(victim=victim, could=frozenset(could), by_kernel=by_kernel)
+    return Choice(victim=victim, could=frozenset(could), by_kernel=by_kernel, others=others)
 
 
 def relation(old: Choice, new: Choice) -> Relation:
     """Whether the same task dies; different for sure only where none could die by both."""
-    if len(old.could) == 1 and old.could == new.could:
+    if old.others and new.others:
+        return Relation.UNCERTAIN
+    if len(old.could) == 1 and old.could == new.could and not (old.others or new.others):
         return Relation.SAME
     if not old.could & new.could:
         return Relation.DIFFERENT

@@ -71,6 +71,9 @@ class Explanation:
         total = "unknown" if event.total is None else size(event.total)
         if event.is_global or event.scope is None:
             return f"the whole machine runs out of memory (RAM and swap {total})"
+        limit = event.scope.facts.get("memcg.limit")
+        if event.total is None and limit is not None:
+            total = f"{size(limit)}, and swap of unknown size"
         return f"the memory cgroup {path_text(event.scope.path)} runs out of memory (its limit {total})"
 
     @property
@@ -126,7 +129,8 @@ class Explanation:
         if not both:
             return True
         if ours.possible == usual.possible == frozenset((Verdict.VICTIM,)):
-            return None if set(ours.contenders) & set(usual.contenders) else True
+            both_others = ours.others and usual.others
+            return None if both_others or set(ours.contenders) & set(usual.contenders) else True
         return None
 
     def kernel_says(self) -> str:
@@ -155,7 +159,9 @@ class Explanation:
         decision = words.decision
         ends = sorted(v.value for v in decision.possible - {decision.verdict} if v is not Verdict.VICTIM)
         rivals = [c for c in decision.contenders if c is not decision.victim]
-        parts = ([words.names(rivals, "or")] if rivals else []) + [f"that {end}" for end in ends]
+        parts = [words.names(rivals, "or")] if rivals else []
+        parts += ["one that could not be seen"] if decision.others else []
+        parts += [f"that {end}" for end in ends]
         return " or ".join(parts)
 
     def unseen(self) -> list[str]:

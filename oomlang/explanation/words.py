@@ -128,7 +128,13 @@ class Words:
         if isinstance(cause, Exclusion) or cause is None:
             return ""
         first, second = comparison.first_value, comparison.second_value
-        if cause is Builtin.BADNESS and first is not None and second is not None:
+        values_known = first is not None and second is not None and None not in (first.value, second.value)
+        if (
+            cause is Builtin.BADNESS
+            and first is not None
+            and second is not None
+            and (values_known or not comparison.certain)
+        ):
             return f"badness {' > '.join(quantities(first.value, second.value, Type.BYTES))}"
         if isinstance(cause, Builtin):
             return _EVALUATED[cause]
@@ -155,6 +161,8 @@ class Words:
             case Builtin.BADNESS:
                 a, b = quantities(first.value, second.value, Type.BYTES)
                 one, other = self.name(comparison.first), self.name(comparison.second)
+                if comparison.certain and UNSEEN in (a, b):
+                    return f"the kernel's own badness is higher for {one} than for {other}, whatever could not be seen"
                 return f"the kernel's own badness is {a} for {one}, {b} for {other}"
             case Builtin.YOUNGER:
                 return f"their badness is equal, and {self.name(comparison.first)} started later"

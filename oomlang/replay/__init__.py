@@ -5,6 +5,6 @@ stands to what the kernel did, and a summary.
 """
 
 from oomlang.replay.events import Outcome, Replayed, Summary, replay
-from oomlang.replay.machines import machine, total_bounds
+from oomlang.replay.machines import machine, total_bounds, why_no_total
 
-__all__ = ["Outcome", "Replayed", "Summary", "machine", "replay", "total_bounds"]
+__all__ = ["Outcome", "Replayed", "Summary", "machine", "replay", "total_bounds", "why_no_total"]

@@ -2,10 +2,6 @@
 
 In: a `Report` of the kernel's log and the IR of a policy. Out: `Replayed`: the event as the interpreter sees it, the
 policy's decision, and how that stands to what the kernel did; `Summary` over all.
-
-The event's size in a memory cgroup is its limit and the swap that it could use, and reports do not tell how much swap the
-machine had. Where that matters, and no rule reads it, the decision is made for both ends of what it could be: badness is
-linear in it, so that whoever goes first at both ends goes first between them.
 """
 
 from __future__ import annotations
@@ -16,12 +12,8 @@ from enum import Enum
 
 from oomlang.host.reports import Report
 from oomlang.ir import nodes as ir
-from oomlang.replay.machines import Inputs, machine, total_bounds
-from oomlang.replay.scope import within
+from oomlang.replay.machines import Inputs, machine, why_no_total
 from oomlang.targets.interp import Candidate, Decision, Verdict, decide
-from oomlang.targets.interp.reads import reads
-
-_SIZED_BY_TOTAL = frozenset(("oom.total", "badness", "memcg.limit", "memcg.high"))
 
 
 class Outcome(Enum):
@@ -35,25 +27,21 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """One event. certain: the policy's answer follows from what the report shows.
+    """One event.
 
     actual: the candidate that the kernel chose, None where it is none of those in the table or the kernel chose nobody.
-    contenders: all that the policy could choose. protected: those who died though a `never kill` rule covers them;
-    perhaps_protected: it is unknown whether one does. freed: bytes of those who died, freed_now: of whom the policy would
-    have chosen; None where unknown. incomplete: the table may lack tasks.
+    protected: those who died though a `never kill` rule covers them; perhaps_protected: it is unknown whether one does.
+    freed: bytes of those who died, freed_now: of whom the policy would have chosen; None where unknown.
     """
 
     report: Report
     decision: Decision
     outcome: Outcome
-    certain: bool
     actual: Candidate | None
-    contenders: tuple[Candidate, ...]
     protected: tuple[Candidate, ...]
     perhaps_protected: tuple[Candidate, ...]
     freed: int | None
     freed_now: int | None
-    incomplete: bool
     notes: tuple[str, ...]
 
 
@@ -92,76 +80,34 @@ def replay(
     knobs, memcg_inputs: values of inputs in base units. swap: bytes of swap that the machine had, for reports that do not
     say.
     """
-    decision, certain, size_known = _decide(policy, report, knobs or {}, memcg_inputs or {}, swap)
+    decision = decide(policy, machine(report, knobs=knobs, memcg_inputs=memcg_inputs, swap=swap))
     by_pid = {candidate.pid: candidate for candidate in decision.candidates}
     row = report.task(report.chosen)
     actual = by_pid.get(row.tgid) if row is not None else None
-    incomplete = bool(_gaps(report))
-    certain = certain and not incomplete
-    contenders = decision.contenders
-    if certain and decision.victim is not None:
-        contenders = (decision.victim,)
     died = [
         by_pid[r.tgid] for r in map(report.task, dict.fromkeys(k.pid for k in report.kills)) if r is not None
     ]
-    now = decision.victim if certain else None
-    leaves_it = certain and decision.verdict is Verdict.KERNEL_DECIDES
+    now = decision.victim if decision.certain else None
+    leaves_it = decision.certain and decision.verdict is Verdict.KERNEL_DECIDES
     freed = _sum(died) if len(died) == len({k.pid for k in report.kills}) else None
     protected, perhaps = _protected(decision, died)
     return Replayed(
         report=report,
         decision=decision,
-        outcome=_outcome(report, decision, actual, contenders, certain),
-        certain=certain,
+        outcome=_outcome(report, decision, actual),
         actual=actual,
-        contenders=contenders,
         protected=protected,
         perhaps_protected=perhaps,
         freed=freed,
-        freed_now=freed if leaves_it or (now is not None and now is actual) else _now(decision, now, certain),
-        incomplete=incomplete,
-        notes=_notes(report, actual, certain or size_known),
+        freed_now=freed if leaves_it or (now is not None and now is actual) else _now(decision, now),
+        notes=_notes(report, decision, actual),
     )
 
 
-def _decide(
-    policy: ir.Policy, report: Report, knobs: Mapping[str, int], inputs: Inputs, swap: int | None
-) -> tuple[Decision, bool, bool]:
-    """The decision, whether it is certain, and whether the event's size is known."""
-    bounds = total_bounds(report, swap)
-    policy = within(policy, report.scope or ())
-
-    def by(total: int | None) -> Decision:
-        return decide(policy, machine(report, total=total, knobs=knobs, memcg_inputs=inputs))
-
-    if bounds is not None and bounds[0] == bounds[1]:
-        decision = by(bounds[0])
-        return decision, decision.certain, True
-    rules = (*policy.event_rules, *policy.never, *policy.keys)
-    asked = reads([e for rule in rules for e in ir.rule_expressions(rule)], policy)
-    if bounds is not None and not _SIZED_BY_TOTAL & {name for name, _ in asked}:
-        least, most = by(bounds[0]), by(bounds[1])
-        same = least.verdict is most.verdict and _pid(least) == _pid(most)
-        if least.certain and most.certain and same:
-            return least, True, False
-    decision = by(None)
-    return decision, decision.certain, False
-
-
-def _pid(decision: Decision) -> int | None:
-    return decision.victim.pid if decision.victim is not None else None
-
-
-def _outcome(
-    report: Report,
-    decision: Decision,
-    actual: Candidate | None,
-    contenders: tuple[Candidate, ...],
-    certain: bool,
-) -> Outcome:
+def _outcome(report: Report, decision: Decision, actual: Candidate | None) -> Outcome:
     if not report.tasks:
         return Outcome.NO_FACTS
-    if certain:
+    if decision.certain:
         if decision.verdict is Verdict.KERNEL_DECIDES:
             return Outcome.SAME
         if decision.verdict is Verdict.NONE_LEFT:
@@ -171,7 +117,7 @@ def _outcome(
         return Outcome.DIFFERENT if report.chosen is not None else Outcome.UNCERTAIN
     # Tasks that the table lacks could only be chosen in the place of those that it has.
     open_end = {Verdict.KERNEL_DECIDES, Verdict.ABORTED} & decision.possible
-    if actual is not None and actual not in contenders and not open_end:
+    if actual is not None and actual not in decision.contenders and not open_end:
         return Outcome.DIFFERENT
     return Outcome.UNCERTAIN
 
@@ -196,22 +142,18 @@ def _sum(candidates: list[Candidate]) -> int | None:
     return sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
 
 
-def _now(decision: Decision, victim: Candidate | None, certain: bool) -> int | None:
+def _now(decision: Decision, victim: Candidate | None) -> int | None:
     if victim is not None:
         return _sum([victim])
-    return 0 if certain and decision.verdict in (Verdict.NONE_LEFT, Verdict.KILL_NOTHING) else None
+    return 0 if decision.certain and decision.verdict in (Verdict.NONE_LEFT, Verdict.KILL_NOTHING) else None
 
 
-def _gaps(report: Report) -> tuple[str, ...]:
-    """Why the table may not hold all candidates."""
-    return tuple(gap for gap in report.missing if gap != "its beginning")
-
-
-def _notes(report: Report, actual: Candidate | None, size_settled: bool) -> tuple[str, ...]:
+def _notes(report: Report, decision: Decision, actual: Candidate | None) -> tuple[str, ...]:
     found = [f"the report lacks {what}" if what.startswith("its ") or what.startswith("the task") else what
              for what in report.missing]  # fmt: skip
-    if report.tasks and not size_settled:
-        found.append(_why_no_size(report))
+    if report.tasks and decision.machine.event.total is None and not decision.certain:
+        mend = "; --swap says it" if report.is_global is False and report.memory is not None else ""
+        found.append(f"{why_no_total(report)}, so that oom.total is not seen{mend}")
     if report.by_invoker:
         found.append("the kernel did not choose: vm.oom_kill_allocating_task is set")
     if (
@@ -227,13 +169,3 @@ def _notes(report: Report, actual: Candidate | None, size_settled: bool) -> tupl
         name = report.kills[0].comm.decode("utf-8", "backslashreplace")
         found.append(f"this kernel chose one and killed its child in its place: {name} (pid {first})")
     return tuple(found)
-
-
-def _why_no_size(report: Report) -> str:
-    if report.is_global is False:
-        if report.memory is None:
-            return "the report does not show the limit, so that oom.total and badness are not seen"
-        return "the report does not tell how much swap the machine had, so that oom.total is not seen; --swap says it"
-    if report.constraint in ("CPUSET", "MEMORY_POLICY"):
-        return "a cpuset or a memory policy confined the event, so that oom.total is not seen"
-    return "the report does not show the machine's memory and swap, so that oom.total is not seen"

@@ -1,7 +1,8 @@
 """An OOM report made into an event that the interpreter can decide.
 
-In: a `Report` of the kernel's log. Out: the interpreter's `Machine`, and the bounds of the event's size. What a report shows
-of a fact is in the table of facts. Of memory cgroups it names two: the one that ran out, with its usage and limit, and
+In: a `Report` of the kernel's log. Out: the interpreter's `Machine`, which holds all that is known of the event: also the
+bounds of its size, and whether the table may lack tasks. So whoever decides it says the same. What a report shows of a fact
+is in the table of facts. Of memory cgroups it names two: the one that ran out, with its usage and limit, and
 the victim's. Everything else about them stays unobservable, and so does whether a task was in vfork.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from oomlang.facts import Interval
 from oomlang.host.model import MemcgPath
 from oomlang.host.reports import Report, TaskRow
 from oomlang.targets.interp import Candidate, Event, Guard, Machine, Memcg
@@ -24,11 +26,11 @@ MOST = 2**51
 def machine(
     report: Report,
     *,
-    total: int | None,
     knobs: Mapping[str, int] | None = None,
     memcg_inputs: Inputs | None = None,
+    swap: int | None = None,
 ) -> Machine:
-    """The event of a report. total: bytes, see `total_bounds`; None leaves it unobservable."""
+    """The event of a report. knobs, memcg_inputs: values of inputs in base units. swap: see `total_bounds`."""
     memcgs = _memcgs(report, memcg_inputs or {})
     scope = memcgs[report.scope] if report.scope is not None else None
     victim = report.task(report.chosen)
@@ -37,8 +39,14 @@ def machine(
         known[victim.tgid] = memcgs[report.victim_memcg]
     if report.one_memcg and scope is not None:
         known = {row.tgid: scope for row in report.tasks}
+    bounds = total_bounds(report, swap)
     event = Event(
-        total=total, order=report.order, scope=scope, invoker=_invoker(report), page_size=report.page_size
+        total=bounds.low if bounds is not None and bounds.is_point else None,
+        total_between=bounds,
+        order=report.order,
+        scope=scope,
+        invoker=_invoker(report),
+        page_size=report.page_size,
     )
     killed = {kill.pid: kill.facts for kill in report.kills}
     candidates = [
@@ -53,10 +61,15 @@ def machine(
         )
         for place, row in enumerate(report.tasks)
     ]
-    return Machine(event=event, candidates=candidates, knobs=dict(knobs or {}))
+    return Machine(event=event, candidates=candidates, knobs=dict(knobs or {}), complete=not gaps(report))
 
 
-def total_bounds(report: Report, swap: int | None = None) -> tuple[int, int] | None:
+def gaps(report: Report) -> tuple[str, ...]:
+    """Why the table may not hold all candidates."""
+    return tuple(gap for gap in report.missing if gap != "its beginning")
+
+
+def total_bounds(report: Report, swap: int | None = None) -> Interval | None:
     """The least and the most that the event's size can be, in bytes; None where the report does not tell.
 
     `constrained_alloc()` and `mem_cgroup_get_max()` of the kernel. swap: bytes of swap that the machine had.
@@ -67,8 +80,8 @@ def total_bounds(report: Report, swap: int | None = None) -> tuple[int, int] | N
         if report.constraint != "NONE" or report.ram is None:
             return None
         if machine_swap is None:
-            return report.ram, MOST
-        return report.ram + machine_swap, report.ram + machine_swap
+            return Interval(report.ram, MOST)
+        return Interval(report.ram + machine_swap, report.ram + machine_swap)
     if report.memory is None or report.memory.limit >= MOST:
         return None
     limit = report.memory.limit
@@ -80,8 +93,19 @@ def total_bounds(report: Report, swap: int | None = None) -> tuple[int, int] | N
         room = MOST
     if machine_swap is not None:
         room = min(room, machine_swap)
-        return limit + room, limit + room
-    return limit, min(limit + room, MOST)
+        return Interval(limit + room, limit + room)
+    return Interval(limit, min(limit + room, MOST))
+
+
+def why_no_total(report: Report) -> str:
+    """Why a report does not tell the event's size."""
+    if report.is_global is False:
+        if report.memory is None:
+            return "the report does not show the limit"
+        return "the report does not tell how much swap the machine had"
+    if report.constraint in ("CPUSET", "MEMORY_POLICY"):
+        return "a cpuset or a memory policy confined the event"
+    return "the report does not show the machine's memory and swap"
 
 
 def _memcgs(report: Report, inputs: Inputs) -> dict[MemcgPath, Memcg]:

@@ -12,7 +12,13 @@ import jsonschema
 import pytest
 
 from oomlang.cli import explain_sources
+from oomlang.compiler import Compilation
+from oomlang.explanation.event import Explanation
 from oomlang.host import MachineFacts, write_snapshot
+from oomlang.host.reports import read_reports
+from oomlang.ir import nodes as ir
+from oomlang.replay import replay
+from oomlang.targets.interp import STOCK, Decision
 from tests.unit.cli.conftest import WRONG, Outcome
 from tests.unit.explanation.hosts import HOSTILE, POLICY, USUAL, WEB, host, task
 
@@ -190,6 +196,8 @@ def test_a_snapshot_from_standard_input(call: Call, tmp_path: Path) -> None:
 # From the kernel's reports
 
 REPORTS = Path(__file__).parents[2] / "data/reports"
+LOGS = sorted(p.name for p in REPORTS.glob("*.*") if p.suffix != ".py")
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.oom"))
 
 
 def test_a_report_is_explained(call: Call) -> None:
@@ -222,7 +230,81 @@ def test_what_a_report_does_not_show_makes_the_answer_uncertain(call: Call) -> N
     assert _json(explain(call, *arguments, policy=policy))["source"]["kind"] == "report"
 
 
-@pytest.mark.parametrize("log", sorted(p.name for p in REPORTS.glob("*.*") if p.suffix != ".py"))
+@pytest.fixture(scope="module")
+def examples() -> list[ir.Policy]:
+    return [Compilation(path.read_bytes(), path.name).ir for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_explain_and_replay_agree_on_every_report(
+    log: str, examples: list[ir.Policy], tmp_path: Path
+) -> None:
+    # The second of them lacks a line of its table.
+    lossy = tmp_path / log
+    lossy.write_bytes(_with_lost_lines((REPORTS / log).read_bytes()))
+    for path in (REPORTS / log, lossy):
+        with path.open("rb") as file:
+            reports = list(read_reports(file))
+        assert reports
+        assert any(r.missing for r in reports) is (path is lossy)
+        for policy in examples:
+            for number, report in enumerate(reports, start=1):
+                for swap in (None, 0, 2 << 30):
+                    situation = explain_sources.report_situation(
+                        os.fspath(path), number, knobs={}, memcg_inputs={}, swap=swap
+                    )
+                    explanation = Explanation(policy, "p.oom", situation)
+                    assert _said(explanation.decision) == _said(replay(policy, report, swap=swap).decision)
+                    assert _said(explanation.stock) == _said(replay(STOCK, report, swap=swap).decision)
+
+
+def _with_lost_lines(log: bytes) -> bytes:
+    lines = log.splitlines(keepends=True)
+    place, header = next((i, line) for i, line in enumerate(lines) if b"oom_score_adj name" in line)
+    lost = header[: header.rindex(b"[ ")] + b"** 2 printk messages dropped **\n"
+    return b"".join((*lines[: place + 1], lost, *lines[place + 1 :]))
+
+
+def _said(decision: Decision) -> object:
+    """All that is said of a decision; two machines' candidates are never the same objects."""
+    return (
+        decision.verdict,
+        decision.certain,
+        decision.possible,
+        decision.others,
+        [c.pid for c in decision.ranking],
+        [c.pid for c in decision.contenders],
+        [(u.rule, [c.pid for c in u.candidates], u.missing) for u in decision.unevaluated],
+    )
+
+
+def test_what_follows_from_the_scope_is_certain(call: Call) -> None:
+    policy = 'kill last when memcg under "/system.slice"\nkill first when memcg under "/batch.slice"\n'
+    outcome = explain(call, "--report", REPORTS / "vm-memcg.dmesg", policy=policy)
+    assert "(uncertain)" not in outcome.out.decode()
+
+
+def test_the_machines_swap_can_be_said(call: Call, usual: Path) -> None:
+    log = REPORTS / "vm-memcg-swap.dmesg"
+    plain = explain(call, "--report", log, policy="").out.decode()
+    assert "dies (uncertain)" in plain
+    assert "oom.total: the report does not tell how much swap the machine had" in plain
+    told = explain(call, "--report", log, "--swap", "16MiB", policy="").out.decode()
+    assert "dies\n" in told
+    assert "uncertain" not in told
+    for arguments in (("--snapshot", usual, "--swap", "1GiB"), ("--report", log, "--swap", "1GB")):
+        assert explain(call, *arguments, policy="").code == 2
+
+
+def test_lines_that_a_report_lost_make_the_answer_uncertain(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(_with_lost_lines((REPORTS / "vm-memcg.dmesg").read_bytes()))
+    text = explain(call, "--report", tmp_path / "log", policy="").out.decode()
+    assert "small (pid 59) dies (uncertain)" in text
+    assert "it could also be one that could not be seen" in " ".join(text.split())
+    assert "whether the policy changes that is uncertain" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("log", LOGS)
 def test_no_report_steers_the_terminal(call: Call, log: str) -> None:
     outcome = explain(call, "--report", REPORTS / log, "--task", "1", policy="kill highest rss\n")
     assert outcome.code in (0, 2), outcome.err

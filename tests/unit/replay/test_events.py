@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from oomlang.compiler import Compilation
+from oomlang.diff import Relation, choice, relation
+from oomlang.facts import Interval
 from oomlang.host.reports import Report, read_reports
 from oomlang.ir import nodes as ir
 from oomlang.replay import Outcome, Replayed, Summary, replay, total_bounds
@@ -34,7 +36,7 @@ def test_the_empty_policy_chooses_whom_the_kernel_chose(path: Path) -> None:
             assert found.decision.unevaluated  # not all facts are there
             found = replay(STOCK, report, swap=16380 << 10)
         assert found.outcome is Outcome.SAME
-        assert found.certain
+        assert found.decision.certain
         assert found.decision.victim is found.actual is not None
 
 
@@ -67,20 +69,20 @@ def test_whether_a_task_is_protected_may_be_unknown() -> None:
 def test_facts_that_a_report_lacks_make_it_uncertain_between_whom() -> None:
     found = replayed("vm-memcg.dmesg", "kill highest memcg.usage\n")
     assert found.outcome is Outcome.UNCERTAIN
-    assert [candidate.comm for candidate in found.contenders] == [b"small", b"large", b"last"]
+    assert [candidate.comm for candidate in found.decision.contenders] == [b"small", b"large", b"last"]
 
 
 def test_whom_the_policy_cannot_choose_is_a_difference_though_its_choice_is_unknown() -> None:
     found = replayed("vm-memcg.dmesg", 'kill last when comm == "small"\nkill highest memcg.usage\n')
     assert found.outcome is Outcome.DIFFERENT
-    assert not found.certain
-    assert [candidate.comm for candidate in found.contenders] == [b"large", b"last"]
+    assert not found.decision.certain
+    assert [candidate.comm for candidate in found.decision.contenders] == [b"large", b"last"]
 
 
 @pytest.mark.parametrize("path", ["/batch.slice", "/batch.*", "/*"])
 def test_all_candidates_are_known_to_be_below_what_covers_the_scope(path: str) -> None:
     found = replayed("vm-memcg.dmesg", f'never kill when memcg under "{path}"\n')
-    assert found.certain
+    assert found.decision.certain
     assert found.decision.verdict is Verdict.NONE_LEFT
     assert found.outcome is Outcome.DIFFERENT
 
@@ -89,37 +91,43 @@ def test_all_candidates_are_known_to_be_below_what_covers_the_scope(path: str) -
 def test_no_candidate_is_below_what_lies_outside_the_scope(path: str) -> None:
     found = replayed("vm-memcg.dmesg", f'kill last when memcg under "{path}"\n')
     assert found.outcome is Outcome.SAME
-    assert found.decision.unevaluated == () or found.certain
+    assert found.decision.unevaluated == () or found.decision.certain
 
 
 def test_who_is_below_a_part_of_the_scope_is_known_for_the_victim_only() -> None:
     found = replayed("vm-memcg.dmesg", 'kill last when memcg under "/batch.slice/one.service"\n')
-    assert not found.certain
+    assert not found.decision.certain
     assert {candidate.comm for u in found.decision.unevaluated for candidate in u.candidates} >= {b"large"}
     (rule, *_) = found.decision.unevaluated
     assert b"small" not in {candidate.comm for candidate in rule.candidates}
 
 
-def test_a_let_read_at_a_depth_stays_open_where_the_depth_counts() -> None:
-    text = 'let batch = 1 if memcg under "/batch.slice" else 0\nkill highest batch at depth 1\nkill highest rss\n'
-    found = replayed("vm-memcg.dmesg", text)
-    assert [candidate.comm for candidate in found.contenders] == [b"small", b"large"]
+def test_what_is_read_at_a_depth_is_known_down_to_the_scope() -> None:
+    text = 'let batch = 1 if memcg under "/batch.slice" else 0\nkill lowest batch at depth {}\nkill highest rss\n'
+    for depth in (1, 2):
+        found = replayed("vm-memcg.dmesg", text.format(depth))
+        assert [candidate.comm for candidate in found.decision.contenders] == [b"large"]
+    text = 'let one = 1 if memcg under "/batch.slice/one.service" else 0\nkill lowest one at depth {}\n'
+    assert replayed("vm-memcg.dmesg", text.format(1)).decision.certain
+    assert not replayed("vm-memcg.dmesg", text.format(2)).decision.certain
 
 
 def test_swap_that_a_report_does_not_tell_leaves_the_size_between_two_ends() -> None:
     (report,) = reports("vm-memcg-swap.dmesg")
-    least, most = total_bounds(report) or (0, 0)
-    assert least == 16 << 20 < most
-    assert total_bounds(report, 0) == (16 << 20, 16 << 20)
-    assert total_bounds(report, 1 << 20) == (17 << 20, 17 << 20)
+    bounds = total_bounds(report)
+    assert bounds is not None
+    assert bounds.low == 16 << 20 < bounds.high
+    assert total_bounds(report, 0) == Interval(16 << 20, 16 << 20)
+    assert total_bounds(report, 1 << 20) == Interval(17 << 20, 17 << 20)
 
 
 def test_an_unknown_size_does_not_matter_where_all_have_one_oom_score_adj() -> None:
     (report,) = reports("hand-5.4-memcg.journal")
-    least, most = total_bounds(report) or (0, 0)
-    assert least < most
-    assert replay(STOCK, report).certain
-    assert not replay(policy("kill first when badness > 2GiB\n"), report).certain
+    bounds = total_bounds(report)
+    assert bounds is not None
+    assert not bounds.is_point
+    assert replay(STOCK, report).decision.certain
+    assert not replay(policy("kill first when badness > 2GiB\n"), report).decision.certain
 
 
 def test_a_cpuset_leaves_the_size_unknown() -> None:
@@ -153,12 +161,17 @@ def test_a_table_with_lines_lost_is_never_certain() -> None:
     )
     found = replay(STOCK, report)
     assert found.outcome is Outcome.UNCERTAIN
-    assert found.incomplete
+    assert found.decision.others
+    # It is no difference between two policies, unless one of them kills nobody for sure.
+    assert relation(choice(found.decision), choice(found.decision)) is Relation.UNCERTAIN
+    nobody = replay(policy("kill nothing when not oom.global\n"), report).decision
+    assert nobody.certain
+    assert relation(choice(found.decision), choice(nobody)) is Relation.DIFFERENT
 
 
 def test_the_invoker_is_known_where_its_thread_is_in_the_table() -> None:
     found = replayed("vm-memcg.dmesg", "kill first when invoker\n")
-    assert found.certain
+    assert found.decision.certain
     assert found.decision.victim is not None
     assert found.decision.victim.comm == b"last"
     # In the report of 4.19 it is a thread whose process has another id.
@@ -175,7 +188,7 @@ def test_all_are_in_the_scope_where_the_report_lists_no_cgroup_below_it() -> Non
     found = replay(
         policy('kill last when memcg.usage == 512MiB and memcg.name == "ab12"\nkill highest rss\n'), report
     )
-    assert found.certain
+    assert found.decision.certain
 
 
 def test_the_summary_counts() -> None:
