@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SAME, DIFFERENT = 0, 1
 COUNT = 2000
+VERSION = 1
 
 _EPILOG = """\b
 Examples:
@@ -90,7 +91,7 @@ def command(
     chosen = seed if seed is not None else random.SystemRandom().randrange(2**32)
     result = search(*pair, seed=chosen, count=count)
     if form == "json":
-        streams.print_json(_json(pair, found, result))
+        streams.print_json(_json((old, new), pair, found, result))
     else:
         from oomlang.cli.diff_text import print_differences
 
@@ -111,18 +112,26 @@ def _policy(path: str) -> ir.Policy | None:
         return None
 
 
-def _json(pair: tuple[ir.Policy, ir.Policy], found: list[Given], result: Search) -> dict[str, Any]:
+def _json(
+    files: tuple[str, str], pair: tuple[ir.Policy, ir.Policy], found: list[Given], result: Search
+) -> dict[str, Any]:
+    """What programs read (docs/schemas/diff.schema.json)."""
     from oomlang.cli.diff_text import example_block
     from oomlang.diff import Choice
 
     def who(choice: Choice) -> dict[str, Any]:
         return {
             "victim": choice.victim.pid if choice.victim is not None else None,
-            "could": sorted(c.pid if c is not None else -1 for c in choice.could),
+            "could": sorted(c.pid for c in choice.could if c is not None),
+            "nobody": None in choice.could,
+            "others": choice.others,
             "by_kernel": choice.by_kernel,
         }
 
     return {
+        "version": VERSION,
+        "old": name_of(files[0]),
+        "new": name_of(files[1]),
         "given": [
             {"event": item.title, "relation": item.relation.value, "old": who(item.old), "new": who(item.new)}
             for item in found

@@ -1,6 +1,5 @@
-"""What `oomlang replay --format jsonl` writes: a line for each event, the last for all of them. Bytes and pids are numbers.
-
-Names of tasks and cgroups are spelled as in snapshots: bytes that are no UTF-8 as \\xNN, a backslash as two.
+"""What `oomlang replay --format jsonl` writes: a line for each event, the last for all of them
+(docs/schemas/replay.schema.json). Rules, names and causes are spelled as `explain` does.
 """
 
 from __future__ import annotations
@@ -8,13 +7,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from oomlang.explanation.structure import by_structure, decider_structure, rule_structure
 from oomlang.explanation.words import Words
 from oomlang.host.snapshot import spell_name, spell_path
-from oomlang.ir import nodes as ir
 from oomlang.replay import Outcome, Replayed, Summary
-from oomlang.targets.interp import Builtin, Candidate, Comparison, Decider, Exclusion, Guard, Verdict
+from oomlang.targets.interp import Candidate, Verdict
 
-_KEYS = {Builtin.BADNESS: "badness", Builtin.YOUNGER: "start", Builtin.PID: "pid"}
+VERSION = 1
 
 
 def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
@@ -23,6 +22,7 @@ def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
     known = replayed.outcome is not Outcome.NO_FACTS
     return _line(
         {
+            "version": VERSION,
             "file": log,
             "line": report.line,
             "time": report.time or None,
@@ -49,7 +49,8 @@ def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
                 "victim": _task(decision.victim),
                 "possible": sorted(v.name.lower() for v in decision.possible),
                 "contenders": [_task(c) for c in decision.contenders],
-                "event_rule": _decider(decision.event_rule.origin)
+                "others": decision.others,
+                "event_rule": rule_structure(decision.event_rule.origin)
                 if decision.event_rule is not None
                 else None,
                 "why": _why(replayed, policy),
@@ -61,7 +62,11 @@ def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
             "protected": [_task(c) for c in replayed.protected],
             "perhaps_protected": [_task(c) for c in replayed.perhaps_protected],
             "unevaluated": [
-                {"rule": _decider(u.rule), "pids": [c.pid for c in u.candidates], "missing": list(u.missing)}
+                {
+                    "rule": decider_structure(u.rule),
+                    "pids": [c.pid for c in u.candidates],
+                    "missing": list(u.missing),
+                }
                 for u in decision.unevaluated
             ]
             if known
@@ -75,6 +80,7 @@ def summary_line(summary: Summary) -> bytes:
     """The last line."""
     return _line(
         {
+            "version": VERSION,
             "summary": {
                 "events": summary.events,
                 **{outcome.name.lower(): number for outcome, number in summary.outcomes.items()},
@@ -82,7 +88,7 @@ def summary_line(summary: Summary) -> bytes:
                 "freed": summary.freed,
                 "freed_by_policy": summary.freed_now,
                 "protected_died": len(summary.protected),
-            }
+            },
         }
     )
 
@@ -105,14 +111,6 @@ def _task(candidate: Candidate | None) -> dict[str, Any] | None:
     }
 
 
-def _decider(decider: Decider | Guard) -> dict[str, Any]:
-    if isinstance(decider, ir.Origin):
-        return {"line": decider.line, "column": decider.column, "text": " ".join(decider.text.split())}
-    if isinstance(decider, Guard):
-        return {"guard": decider.name.lower()}
-    return {"key": _KEYS[decider]}
-
-
 def _why(replayed: Replayed, policy: str) -> dict[str, Any] | None:
     """What puts the policy's choice before the kernel's, or before the next one where they are the same."""
     decision, actual = replayed.decision, replayed.actual
@@ -122,13 +120,12 @@ def _why(replayed: Replayed, policy: str) -> dict[str, Any] | None:
     against = actual if actual is not None and actual is not victim else others[0] if others else None
     if against is None:
         return None
-    comparison: Comparison = decision.compare(victim, against)
-    cause = comparison.cause
-    if cause is None:
+    comparison = decision.compare(victim, against)
+    if comparison.cause is None:
         return None
     return {
         "against": against.pid,
-        "rule": _decider(cause.cause if isinstance(cause, Exclusion) else cause),
+        "by": by_structure(comparison),
         "certain": comparison.certain,
         "text": Words(decision, policy).comparison(comparison),
     }

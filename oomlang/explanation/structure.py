@@ -60,7 +60,7 @@ def structure(
         "victim": _pid(decision.victim),
         "contenders": [c.pid for c in decision.contenders],
         "possible": sorted(v.name.lower() for v in decision.possible),
-        "event_rule": _rule(decision.event_rule.origin) if decision.event_rule is not None else None,
+        "event_rule": rule_structure(decision.event_rule.origin) if decision.event_rule is not None else None,
         "why": explanation.why(),
         "kernel": {
             "verdict": explanation.stock.verdict.name.lower(),
@@ -69,7 +69,7 @@ def structure(
         },
         "differs": explanation.differs,
         "unevaluated": [
-            {"rule": _decider(u.rule), "pids": [c.pid for c in u.candidates], "missing": list(u.missing)}
+            {"rule": decider_structure(u.rule), "pids": [c.pid for c in u.candidates], "missing": list(u.missing)}
             for u in decision.unevaluated
         ],
         "candidates": len(decision.ranking),
@@ -78,7 +78,7 @@ def structure(
             for place, c in enumerate(islice(decision.ranking, limit), start=1)
         ],
         "skipped": [
-            {**_task(e.candidate), "cause": _cause(e.cause)}
+            {**_task(e.candidate), "cause": cause_structure(e.cause)}
             for e in sorted(decision.exclusions, key=lambda e: e.candidate.pid)
         ],
         "tasks": [_focus(focus) for focus in focuses],
@@ -89,18 +89,21 @@ def _pid(candidate: Candidate | None) -> int | None:
     return candidate.pid if candidate is not None else None
 
 
-def _rule(origin: ir.Origin) -> dict[str, Any]:
+def rule_structure(origin: ir.Origin) -> dict[str, Any]:
+    """A rule and where it stands."""
     return {"line": origin.line, "column": origin.column, "text": origin.text}
 
 
-def _decider(decider: Decider) -> dict[str, Any]:
-    return {"rule": _rule(decider)} if isinstance(decider, ir.Origin) else {"key": _KEYS[decider]}
+def decider_structure(decider: Decider) -> dict[str, Any]:
+    """A rule, or a key after the last rule."""
+    return {"rule": rule_structure(decider)} if isinstance(decider, ir.Origin) else {"key": _KEYS[decider]}
 
 
-def _cause(cause: Guard | ir.Origin) -> dict[str, Any]:
+def cause_structure(cause: Guard | ir.Origin) -> dict[str, Any]:
+    """What excludes a candidate."""
     if isinstance(cause, Guard):
         return {"guard": cause.name.lower(), "meaning": cause.value}
-    return {"rule": _rule(cause)}
+    return {"rule": rule_structure(cause)}
 
 
 def _task(candidate: Candidate) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _candidate(explanation: Explanation, candidate: Candidate, place: int) -> di
 
 def _details(assessment: Assessment) -> dict[str, Any]:
     return {
-        "maybe_skipped": [_cause(cause) for cause in assessment.maybe_excluded],
+        "maybe_skipped": [cause_structure(cause) for cause in assessment.maybe_excluded],
         "reads": [_reading(reading) for reading in assessment.readings],
         "keys": [_key(value) for value in assessment.keys],
     }
@@ -144,7 +147,7 @@ def _reading(reading: Reading) -> dict[str, Any]:
 def _key(value: KeyValue) -> dict[str, Any]:
     number = value.number
     return {
-        **_decider(value.decider),
+        **decider_structure(value.decider),
         "holds": value.holds,
         "value": value.value,
         "number": None if number == ir.LEAST else number,
@@ -156,19 +159,22 @@ def _key(value: KeyValue) -> dict[str, Any]:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
-    cause = comparison.cause
-    if isinstance(cause, Exclusion):
-        by: dict[str, Any] | None = {"skipped": _cause(cause.cause)}
-    else:
-        by = _decider(cause) if cause is not None else None
     return {
         "first": comparison.first.pid,
         "second": comparison.second.pid,
-        "by": by,
+        "by": by_structure(comparison),
         "level": comparison.level,
         "certain": comparison.certain,
-        "undecided": [_decider(decider) for decider in comparison.undecided],
+        "undecided": [decider_structure(decider) for decider in comparison.undecided],
     }
+
+
+def by_structure(comparison: Comparison) -> dict[str, Any] | None:
+    """What puts the first of two candidates before the second."""
+    cause = comparison.cause
+    if isinstance(cause, Exclusion):
+        return {"skipped": cause_structure(cause.cause)}
+    return decider_structure(cause) if cause is not None else None
 
 
 def _focus(focus: Focus) -> dict[str, Any]:
@@ -177,7 +183,7 @@ def _focus(focus: Focus) -> dict[str, Any]:
     return {
         "place": assessment.place,
         **_task(focus.candidate),
-        "cause": _cause(exclusion.cause) if exclusion is not None else None,
+        "cause": cause_structure(exclusion.cause) if exclusion is not None else None,
         **_details(assessment),
         "answer": list(focus.answer),
         "behind": [_comparison(comparison) for comparison in focus.comparisons],

@@ -3,9 +3,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 DATA = Path(__file__).parents[2] / "data" / "reports"
+SCHEMAS = Path(__file__).parents[3] / "docs/schemas"
+SCHEMA = json.loads((SCHEMAS / "diff.schema.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -71,6 +74,22 @@ def test_json_holds_the_seed_and_the_example(call: Callable[..., Any], pair: tup
     assert data["generated"]["count"] == 2000
     again = json.loads(call("diff", *pair, "--format", "json", "--seed", data["generated"]["seed"]).out)
     assert again == data
+
+
+@pytest.mark.parametrize(
+    "rules",
+    ["kill lowest memcg.usage\n", "kill nothing when oom.sysrq\n", "kernel decides when oom.global\n"],
+)
+def test_json_follows_its_schema(
+    call: Callable[..., Any], pair: tuple[Path, Path], tmp_path: Path, rules: str
+) -> None:
+    snapshot = DATA.parent / "snapshots/host.json"
+    logs = [a for p in sorted(DATA.iterdir()) if p.is_file() and p.suffix != ".py" for a in ("--report", p)]
+    pair[1].write_text(rules)
+    arguments = ("--snapshot", snapshot, *logs, "--count", 50, "--seed", 1, "--format", "json")
+    data = json.loads(call("diff", *pair, *arguments).out)
+    jsonschema.validate(data, SCHEMA)
+    assert {item["relation"] for item in data["given"]} > {"different"}
 
 
 def test_a_wrong_policy_is_2_for_1_means_different(

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from oomlang.cli import replay_files
 
 DATA = Path(__file__).parents[2] / "data" / "reports"
+LOGS = sorted(p.name for p in DATA.iterdir() if p.is_file() and p.suffix != ".py")
+SCHEMAS = Path(__file__).parents[3] / "docs/schemas"
+SCHEMA = json.loads((SCHEMAS / "replay.schema.json").read_text(encoding="utf-8"))
 HIGHEST = "kill highest rss\n"
 
 
@@ -63,7 +67,39 @@ def test_writes_a_line_of_json_for_each_event(call: Callable[..., Any], policy: 
     }  # fmt: skip
     assert events[-1]["kernel"]["comm"] == "batch"
     assert events[-1]["policy"]["victim"] == {"pid": 60, "comm": "db", "rss": 63639552}
-    assert events[-1]["policy"]["why"]["rule"] == {"line": 1, "column": 1, "text": "kill highest rss"}
+    assert events[-1]["policy"]["why"]["by"] == {"rule": {"line": 1, "column": 1, "text": "kill highest rss"}}
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_json_follows_its_schema(call: Callable[..., Any], tmp_path: Path, log: str) -> None:
+    path = tmp_path / "p.oom"
+    for rules in (
+        HIGHEST,
+        "kernel decides when oom.global\nkill highest memcg.usage\n",
+        "kill nothing when oom.total > 1GiB\nnever kill when badness > 1GiB or memcg.oom_group\n",
+        "never kill when pid > 1\n",
+    ):
+        path.write_text(rules)
+        lines = call("replay", path, DATA / log, "--format", "jsonl").out.splitlines()
+        assert len(lines) > 1
+        for line in lines:
+            jsonschema.validate(json.loads(line), SCHEMA)
+
+
+def test_json_of_half_a_report_follows_its_schema(
+    call: Callable[..., Any], policy: Path, tmp_path: Path
+) -> None:
+    lines = (DATA / "vm-memcg.dmesg").read_bytes().splitlines(keepends=True)
+    half = tmp_path / "half.log"
+    table = next(i for i, line in enumerate(lines) if b"oom_score_adj name" in line)
+    outcomes = set()
+    for begin, end in ((0, table + 3), (table, len(lines)), (len(lines) - 3, len(lines))):
+        half.write_bytes(b"".join(lines[begin:end]))
+        *events, last = map(json.loads, call("replay", policy, half, "--format", "jsonl").out.splitlines())
+        for line in (*events, last):
+            jsonschema.validate(line, SCHEMA)
+        outcomes |= {event["outcome"] for event in events}
+    assert outcomes >= {"uncertain", "no_facts"}
 
 
 def test_no_name_steers_the_terminal(on_terminal: Callable[..., str], tmp_path: Path) -> None:
