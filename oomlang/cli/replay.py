@@ -20,7 +20,7 @@ Examples:
   oomlang replay policy.oom --set 'priority[/batch.slice]=-5' --swap 2GiB kern.log
 
 \b
-Reads what dmesg, journalctl -k (short forms, export, json) and syslog write, plain or compressed with gzip, xz or zstd.
+Reads what dmesg, journalctl -k (short forms, export, json) and syslog write, plain or compressed (gzip, bzip2, xz, zstd).
 """
 
 

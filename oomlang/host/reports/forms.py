@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from oomlang.facts.table import TEXT_BYTES
+
 
 class Message(NamedTuple):
     """A message of the kernel's, and what the log says of it."""
@@ -60,15 +62,9 @@ def _form(name: str, pattern: bytes) -> Form:
 
 
 def _json(line: bytes) -> Message | None:
-    """A line of `journalctl -o json`, `json-seq` or `json-sse`."""
-    start = line.find(b"{", 0, 8)
-    if start < 0:
-        return None
-    try:
-        entry = json.loads(line[start:])
-    except (ValueError, RecursionError):  # cut off, or no JSON at all
-        return None
-    if not isinstance(entry, dict) or entry.get("_TRANSPORT", "kernel") != "kernel":
+    """A line of `journalctl -o json`, `json-seq` or `json-sse`, or an object of `json-pretty` as one line (`pretty`)."""
+    entry = _entry(line)
+    if entry is None or entry.get("_TRANSPORT", "kernel") != "kernel":
         return None
     message = entry.get("MESSAGE")
     if isinstance(message, str):
@@ -84,6 +80,22 @@ def _json(line: bytes) -> Message | None:
     return Message(text, str(host).encode("utf-8", "replace"), _utc(str(time)).encode("utf-8", "replace"))
 
 
+def _entry(line: bytes) -> dict[str, object] | None:
+    start = line.find(b"{", 0, 8)
+    if start < 0:
+        return None
+    try:
+        entry = json.loads(line[start:])
+    except (ValueError, RecursionError):  # cut off, or no JSON at all
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def is_damaged(form: Form, line: bytes) -> bool:
+    """Whether a line that has no message for this form is none of a whole log of this form."""
+    return form is _JOURNAL_JSON and b'"' in line and _entry(line) is None
+
+
 def _utc(microseconds: str) -> str:
     """A moment of the journal's as text; as it is where it is none."""
     from datetime import UTC, datetime
@@ -94,13 +106,15 @@ def _utc(microseconds: str) -> str:
         return microseconds
 
 
+_JOURNAL_JSON = Form("journal-json", _json)
+_SYSLOG_HEAD = (
+    rb"\s*(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S*) )?kernel(?:\[\d+\])?"
+    rb"(?::| - (?:-|\S+) (?:-|\[[^\]]*\])) ?"
+)
+
 FORMS = (
-    Form("journal-json", _json),
-    _form(
-        "syslog",
-        rb"\s*(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S*) )?kernel(?:\[\d+\])?"
-        rb"(?::| - (?:-|\S+) (?:-|\[[^\]]*\])) ?(?:" + _STAMP + _CALLER + rb" )?",
-    ),
+    _JOURNAL_JSON,
+    _form("syslog", _SYSLOG_HEAD + rb"(?:" + _STAMP + _CALLER + rb" )?"),
     _form("kmsg", rb"\d+,\d+,(?P<time>\d+),[^;]{0,80};"),
     _form(
         "dmesg",
@@ -124,6 +138,30 @@ _ANOTHER = re.compile(
 def of_another_program(line: bytes) -> bool:
     """Whether a line of a journal or syslog names another program than the kernel, whatever it says after that."""
     return _ANOTHER.match(line) is not None
+
+
+LINE_END = b"#012"
+"""How rsyslog writes a line end inside of a message (its octal number), unless it is told to leave it."""
+
+_INDENTATION = re.compile(rb"\A(?:\s|#011)+")
+_head = re.compile(_SYSLOG_HEAD).match
+_stamp = re.compile(_STAMP + _CALLER + rb" ?").match
+
+
+def parts(line: bytes, named: int = -1) -> list[bytes]:
+    """A line of syslog's with a message of the kernel's of several lines, as a line of syslog's for each of them; the
+    line itself where it is none. named: where the name at the beginning of a report ends, if one begins in this line.
+    """
+    head = _head(line)
+    if head is None:
+        return [line]
+    start = head.end()
+    stamp = _stamp(line, start)
+    if 0 <= named - (stamp.end() if stamp is not None else start) <= TEXT_BYTES["comm"]:
+        start = named  # only a name stands before it
+    first, *others = line[start:].split(LINE_END)
+    prefix = line[: head.end()]
+    return [line[:start] + first, *(prefix + _INDENTATION.sub(b"", part) for part in others)]
 
 
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")

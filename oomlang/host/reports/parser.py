@@ -71,11 +71,14 @@ def path_of(text: bytes) -> MemcgPath:
 
 @dataclass(slots=True)
 class Builder:
-    """A report being read. done: nothing more can come. idle: messages since one that belonged to it."""
+    """A report being read. done: nothing more can come. idle: messages since one that belonged to it. folded: several
+    messages stand in a line of the log, so that a line end and the same characters in a name look alike.
+    """
 
     line: int
     time: str = ""
     host: str = ""
+    folded: bool = False
     done: bool = False
     idle: int = 0
     _header: re.Match[bytes] | None = None
@@ -89,6 +92,7 @@ class Builder:
     _group: bool = False
     _none: bool = False
     _lost: list[str] = field(default_factory=list)
+    _after_row: bool = False
 
     def starts_another(self, text: bytes) -> bool:
         """Whether a message is the first of the next report."""
@@ -103,7 +107,10 @@ class Builder:
     def take(self, text: bytes) -> bool:
         """Take a message; whether it belongs to the report."""
         self.idle += 1
+        after_row, self._after_row = self._after_row, False
         known = self._take(text)
+        if self.folded and after_row and not known:
+            self._lost.append("what may be the rest of a task's name (it holds what stands for a line end)")
         if known:
             self.idle = 0
         elif self._kills and self.idle > AFTER_KILL:
@@ -112,6 +119,7 @@ class Builder:
 
     def _take(self, text: bytes) -> bool:
         if self._table is not None and text.startswith(b"[") and not self._kills and self._table.add(text):
+            self._after_row = True
             return True
         if b" invoked oom-killer: gfp_mask=" in text and self._header is None:
             self._header = _INVOKED.fullmatch(text)
@@ -185,6 +193,11 @@ class Builder:
             ]
 
     # The report
+
+    def lose(self, what: str) -> None:
+        """Note that something is not there, in words; after the kill nothing counts any more."""
+        if not self._kills:
+            self._lost.append(what)
 
     def report(self, reaped: Container[tuple[int, bytes]] = ()) -> Report:
         """What there is of the report. reaped: (pid, name) of those whose memory was taken before."""

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from oomlang.host.reports.forms import FORMS, Form, Message, of_another_program
+from oomlang.host.reports.forms import FORMS, LINE_END, Form, Message, is_damaged, of_another_program, parts
 from oomlang.host.reports.model import Report
 from oomlang.host.reports.parser import REAPED, Builder, is_start
+from oomlang.host.reports.pretty import INNER_END, Objects, is_pretty
 from oomlang.host.reports.streams import LONGEST, LogError, Readable, blocks, opened
 
 NEEDLES = (
@@ -26,6 +27,10 @@ NEEDLES = (
 """Every message that begins a report, or says of a process that it is reaped, has one of them. The last two: messages that
 the journal writes as numbers.
 """
+
+_PRETTY_NEEDLES = (*NEEDLES, b'"MESSAGE": [')
+
+_INVOKED = b" invoked oom-killer: gfp_mask="
 
 PATIENCE = 20_000
 """Lines without one of the report's, after which the rest of it is taken for lost."""
@@ -44,7 +49,7 @@ def read_reports(file: Readable, progress: Callable[[int], None] | None = None) 
     with opened(file) as (text, source):
         try:
             for block in blocks(text):
-                yield from scanner.block(block)
+                yield from scanner.take(block)
                 if progress is not None:
                     progress(source.done)
         except (LogError, OSError):
@@ -69,13 +74,33 @@ class _Open:
 @dataclass(slots=True)
 class _Scanner:
     line: int = 1
+    objects: Objects | None = None
+    needles: tuple[bytes, ...] = ()
+    begun: bytes = b""
     last_form: Form | None = None
     open: list[list[_Open]] = field(default_factory=list)
     reaped: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
-    def block(self, block: bytes) -> Iterator[Report]:
+    def take(self, block: bytes) -> Iterator[Report]:
+        """The reports that a block of whole lines completes."""
+        if not self.needles:  # the first of the log; a pipe may give less of it than shows what it is
+            block, self.begun = self.begun + block, b""
+            if block.strip() in (b"", b"{") and len(block) < LONGEST:
+                self.begun = block
+                return
+            self.needles = NEEDLES
+            if is_pretty(block):
+                self.objects, self.needles = Objects(), _PRETTY_NEEDLES
+        yield from self._block(self.objects.take(block) if self.objects is not None else block)
+
+    def _lines(self, block: bytes, start: int, end: int) -> int:
+        """How many lines of the file end in a part of a block."""
+        inner = block.count(INNER_END, start, end) if self.objects is not None else 0
+        return block.count(b"\n", start, end) + inner
+
+    def _block(self, block: bytes) -> Iterator[Report]:
         position, size = 0, len(block)
-        places = dict.fromkeys(NEEDLES, -1)
+        places = dict.fromkeys(self.needles, -1)
         while position < size:
             if not self.open:
                 nearest = size
@@ -85,26 +110,49 @@ class _Scanner:
                         places[needle] = place if place >= 0 else size
                     nearest = min(nearest, places[needle])
                 if nearest == size:
-                    self.line += block.count(b"\n", position)
+                    self.line += self._lines(block, position, size)
                     return
                 begin = block.rfind(b"\n", position, nearest) + 1
                 if begin > position:
-                    self.line += block.count(b"\n", position, begin)
+                    self.line += self._lines(block, position, begin)
                     position = begin
             end = block.find(b"\n", position)
             if end < 0:
                 end = size
             line = block[position : min(end, position + LONGEST)]
-            yield from self._line(line.removesuffix(b"\r"))
+            if LINE_END in line:
+                yield from self._folded(block[position:end].removesuffix(b"\r"))
+            else:
+                yield from self._line(line.removesuffix(b"\r"))
+            self.line += self._lines(block, position, end) + 1
             position = end + 1
-            self.line += 1
+
+    def _folded(self, line: bytes) -> Iterator[Report]:
+        """A line that may hold several messages of the kernel's.
+
+        That it does is settled by the line with which a report begins, after its only name; else what looks like a line
+        end belongs to a name.
+        """
+        begin = line.find(_INVOKED)
+        messages = [line]
+        if begin >= 0 or any(self._is_of_folded(line, o) for alternatives in self.open for o in alternatives):
+            messages = parts(line, begin)
+        for message in messages:
+            yield from self._line(message[:LONGEST], folded=len(messages) > 1)
+
+    def _is_of_folded(self, line: bytes, candidate: _Open) -> bool:
+        message = candidate.form.read(line) if candidate.builder.folded else None
+        return message is not None and message.host == candidate.host
 
     def end(self) -> Iterator[Report]:
+        """What is left at the end of the log."""
+        if self.objects is not None:
+            yield from self._block(self.objects.rest())
         for alternatives in self.open:
             yield self._close(alternatives)
         self.open = []
 
-    def _line(self, line: bytes) -> Iterator[Report]:
+    def _line(self, line: bytes, folded: bool = False) -> Iterator[Report]:
         taken = False
         for alternatives in list(self.open):
             state = self._offer(alternatives, line)
@@ -112,14 +160,16 @@ class _Scanner:
             if state == "next" or alternatives[0].builder.done or self.line - alternatives[0].last > PATIENCE:
                 yield self._close(alternatives)
                 self.open.remove(alternatives)
-        if not taken and any(needle in line for needle in NEEDLES):
-            self._begin(line)
+        if not taken and any(needle in line for needle in self.needles):
+            self._begin(line, folded)
 
     def _offer(self, alternatives: list[_Open], line: bytes) -> str:
         """Offer a line to an open report: `taken`, `ignored`, or `next` where the next report begins with it."""
         for candidate in alternatives:
             message = candidate.form.read(line)
             if message is None or message.host != candidate.host:
+                if message is None and is_damaged(candidate.form, line):
+                    candidate.builder.lose("a damaged line of the journal")
                 continue
             builder = candidate.builder
             if builder.starts_another(message.text):
@@ -134,19 +184,21 @@ class _Scanner:
                 return "ignored"
         return "ignored"
 
-    def _begin(self, line: bytes) -> None:
+    def _begin(self, line: bytes, folded: bool) -> None:
         if of_another_program(line):
             return
         found: list[_Open] = []
         for form in FORMS:
             message = form.read(line)
             if message is None:
+                if self.objects is not None:
+                    return  # what is cut off of an object is no line of another form
                 continue
             if self._note_reaped(message):
                 return
             if not is_start(message.text):
                 continue
-            builder = Builder(self.line, _text(message.time), _text(message.host))
+            builder = Builder(self.line, _text(message.time), _text(message.host), folded)
             builder.take(message.text)
             found.append(_Open(form, message.host, builder, self.line, self.line, tuple(self.reaped)))
             if len(found) == _TRIED or form.name == "journal-json":

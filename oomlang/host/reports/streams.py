@@ -1,12 +1,14 @@
 """Logs as lines, as fast as they can be passed over.
 
-In: a file, plain or compressed with gzip, xz or zstd. Out: blocks of whole lines. Memory stays bounded whatever the file
-holds: a block is about a MiB, and of a line that is longer the rest is left out.
+In: a file, plain or compressed with gzip, bzip2, xz or zstd. Out: blocks of whole lines. Memory stays bounded whatever
+the file holds: a block is about a MiB, and of a line that is longer the rest is left out.
 """
 
 from __future__ import annotations
 
+import bz2
 import lzma
+import re
 import shutil
 import subprocess
 import threading
@@ -21,7 +23,10 @@ BLOCK = 1 << 20
 LONGEST = 1 << 16
 """Bytes of a line that are looked at. The kernel's own lines are shorter than 1 KiB."""
 
-_MAGIC = 6
+_MAGIC = 10
+
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+"""The file's head and that of its first block, or of its end: a line of text may begin with the first four bytes."""
 
 
 class LogError(Exception):
@@ -35,7 +40,7 @@ class Readable(Protocol):
 
 
 class _Decompressor(Protocol):
-    """What zlib and lzma have in common."""
+    """What zlib, bz2 and lzma have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -80,6 +85,8 @@ def opened(file: Readable) -> Iterator[tuple[Readable, _Rest]]:
         yield _Inflated(source, lambda: zlib.decompressobj(wbits=31)), source
     elif magic.startswith(b"\xfd7zXZ\0"):
         yield _Inflated(source, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ)), source
+    elif _BZIP2.match(magic):
+        yield _Inflated(source, bz2.BZ2Decompressor), source
     elif magic.startswith(b"\x28\xb5\x2f\xfd"):
         with _zstd(source) as text:
             yield text, source
@@ -110,9 +117,9 @@ class _Inflated:
                 self._part = self._new()
             try:
                 data = self._part.decompress(self._input, size)
-            except (lzma.LZMAError, zlib.error) as error:
-                raise LogError(f"the compressed data is damaged: {error}") from error
-            self._input = getattr(self._part, "unconsumed_tail", b"")  # lzma keeps it to itself
+            except (lzma.LZMAError, zlib.error, OSError) as error:  # OSError: bz2's word for it
+                raise LogError(f"the compressed data is damaged: {str(error).lower()}") from error
+            self._input = getattr(self._part, "unconsumed_tail", b"")  # lzma and bz2 keep it to themselves
             if self._part.eof:
                 self._input, self._part = self._part.unused_data, None
             if data:

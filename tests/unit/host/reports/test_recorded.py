@@ -1,5 +1,6 @@
 """Every report in tests/data/reports, in all the clothes that logs give it."""
 
+import bz2
 import gzip
 import io
 import json
@@ -40,7 +41,9 @@ def hexed(match: re.Match[bytes]) -> bytes:
     return bytes((int(match[1], 16),))
 
 
-def as_json(lines: list[bytes], start: str = "") -> bytes:
+def as_json(
+    lines: list[bytes], start: str = "", dumps: Callable[[dict[str, object]], str] = json.dumps
+) -> bytes:
     out = []
     for line in lines:
         plain = re.sub(rb"\\x([0-9a-f]{2})", hexed, line)
@@ -50,8 +53,29 @@ def as_json(lines: list[bytes], start: str = "") -> bytes:
             message = list(plain)
         if b"\x1b" in plain:
             message = list(plain)
-        out.append(start + json.dumps({"_TRANSPORT": "kernel", "_HOSTNAME": "h", "MESSAGE": message}) + "\n")
+        entry = {"__REALTIME_TIMESTAMP": "1795000609123456", "MESSAGE": message, "_TRANSPORT": "kernel"}
+        out.append(start + dumps({**entry, "_HOSTNAME": "h"}) + "\n")
     return "".join(out).encode()
+
+
+def as_systemd(entry: dict[str, object]) -> str:
+    """As `journalctl -o json-pretty` of systemd 252 spells it."""
+    return json.dumps(entry, indent="\t", separators=(",", " : "))
+
+
+def as_old_systemd(entry: dict[str, object]) -> str:
+    """As that of systemd 239: numbers on one line."""
+    fields = [f"\t{json.dumps(name)} : {json.dumps(value)}" for name, value in entry.items()]
+    return "{\n" + ",\n".join(fields).replace("[", "[ ", 1) + "\n}"
+
+
+def as_jq(entry: dict[str, object]) -> str:
+    return json.dumps(entry, indent=2, separators=(",", ": "))
+
+
+def folded(lines: list[bytes], stamp: bytes = b"") -> bytes:
+    """As rsyslog writes a message of several lines; indented lines begin with a tab."""
+    return b"Nov 24 07:16:49 h kernel: " + b"#012".join(stamp + line for line in lines) + b"\n"
 
 
 CLOTHES: dict[str, Callable[[list[bytes]], bytes]] = {
@@ -92,6 +116,16 @@ CLOTHES: dict[str, Callable[[list[bytes]], bytes]] = {
     "export": lambda lines: b"".join(b"_TRANSPORT=kernel\nMESSAGE=" + line + b"\n\n" for line in lines),
     "json": as_json,
     "json-seq": lambda lines: as_json(lines, "\x1e"),
+    "json-pretty": lambda lines: as_json(lines, dumps=as_systemd),
+    "json-pretty of old": lambda lines: as_json(lines, dumps=as_old_systemd),
+    "jq": lambda lines: as_json(lines, dumps=as_jq),
+    "jq on Windows": lambda lines: as_json(lines, dumps=as_jq).replace(b"\n", b"\r\n"),
+    "rsyslog #012": folded,
+    "rsyslog #012 with stamps": lambda lines: folded(lines, b"[    3.811498] "),
+    "rsyslog #012#011": lambda lines: folded([lines[0], *(b"#011" + line for line in lines[1:])]),
+    "rsyslog #012 in pieces": lambda lines: b"".join(
+        folded(lines[place : place + 7]) for place in range(0, len(lines), 7)
+    ),
     "indented": lambda lines: b"".join(b"    [    3.811498] " + line + b"\n" for line in lines),
     "collected": lambda lines: b"".join(b"pod/node-7 | kernel: " + line + b"\n" for line in lines),
 }
@@ -128,6 +162,9 @@ def test_compression_makes_no_difference(path: Path) -> None:
     expected = read(data)
     assert read(gzip.compress(data)) == expected
     assert read(lzma.compress(data)) == expected
+    assert read(bz2.compress(data)) == expected
+    half = len(data) // 2
+    assert read(bz2.compress(data[:half]) + bz2.compress(data[half:])) == expected  # as pbzip2 writes it
     if shutil.which("zstd"):
         done = subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True, timeout=60)
         assert read(done.stdout) == expected

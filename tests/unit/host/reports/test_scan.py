@@ -1,6 +1,13 @@
+import bz2
+import gzip
 import io
 import itertools
+import json
+import lzma
+import random
+import re
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -123,20 +130,141 @@ def test_a_line_without_end_takes_bounded_memory() -> None:
     assert peak < 16 * BLOCK
 
 
-def test_damaged_compressed_data_gives_what_came_before_it() -> None:
-    import gzip
-    import random
-
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_damaged_compressed_data_gives_what_came_before_it(compress: Callable[[bytes], bytes]) -> None:
     noise = random.Random(1).randbytes(3 * BLOCK).hex().encode()
-    data = gzip.compress(MEMCG + noise)
-    reports = read_reports(io.BytesIO(data[: len(data) // 2]))
-    assert next(reports).missing == ()
-    with pytest.raises(LogError, match="ends too early"):
-        next(reports)
+    data = compress(MEMCG + noise)
+    middle = len(data) // 2
+    overwritten = data[:middle] + bytes(99) + data[middle + 99 :]
+    for damaged, words in ((data[:middle], "ends too early"), (overwritten, "is damaged: ")):
+        reports = read_reports(io.BytesIO(damaged))
+        assert next(reports).missing == ()
+        with pytest.raises(LogError, match=words):
+            list(reports)
+
+
+def test_text_that_begins_like_a_compressed_file_is_text() -> None:
+    (report,) = read(b"BZh9 is how a file of bzip2 begins\n" + MEMCG)
+    assert report.missing == ()
+
+
+def pretty(data: bytes, **fields: object) -> list[bytes]:
+    """The objects of a journal as json-pretty."""
+    messages = [
+        re.sub(rb"^\[\s*[\d.]+\] ", b"", line).decode("utf-8", "replace") for line in data.splitlines()[1:]
+    ]
+    entries = [{"_TRANSPORT": "kernel", "MESSAGE": message, **fields} for message in messages]
+    return [json.dumps(entry, indent="\t", separators=(",", " : ")).encode() + b"\n" for entry in entries]
+
+
+def test_objects_over_several_lines_have_the_number_of_their_first() -> None:
+    before = [b'{\n\t"_TRANSPORT" : "kernel",\n\t"MESSAGE" : "usb"\n}\n'] * 90_000
+    (report,) = read(b"".join([*before, *pretty(MEMCG)]))
+    place = next(i for i, message in enumerate(pretty(MEMCG)) if b"invoked oom-killer" in message)
+    assert report.line == (len(before) + place) * 4 + 1
+
+
+def test_objects_across_blocks_are_whole() -> None:
+    log = b"".join(pretty(MEMCG))
+    for shift in range(0, 6000, 487):
+        filler = b'{\n\t"MESSAGE" : "%s"\n}\n' % (b"y" * 78)
+        (report,) = read(filler * ((BLOCK - shift) // len(filler)) + log)
+        assert len(report.tasks) == 4
+        assert report.missing == ()
+
+
+def test_an_object_of_many_megabytes_is_passed_over_and_its_lines_counted() -> None:
+    large = b'{\n\t"COREDUMP" : [\n' + b"\t\t127,\n" * (2 << 20) + b"\t\t1\n\t]\n}\n"
+    (report,) = read(large + b"".join(pretty(MEMCG)))
+    assert report.line == large.count(b"\n") + 5
+    assert report.missing == ()
+
+
+def test_other_programs_objects_are_not_the_kernels_word() -> None:
+    objects = pretty(MEMCG)
+    spoof = pretty(SYSRQ, _TRANSPORT="syslog", SYSLOG_IDENTIFIER="kernel")
+    (report,) = read(b"".join([*objects[:40], *spoof, *objects[40:], *spoof]))
+    assert [task.comm for task in report.tasks] == [b"keeper", b"small", b"large", b"last"]
+
+
+def test_a_damaged_line_of_a_journal_is_said() -> None:
+    table = next(i for i, line in enumerate(MEMCG.splitlines()[1:]) if b"oom_score_adj name" in line)
+    compact = [json.dumps(json.loads(line)).encode() + b"\n" for line in pretty(MEMCG)]
+    for objects in (compact, pretty(MEMCG)):
+        row = objects[table + 2]
+        for damaged in (row[:-10] + b"\n", row[20:], row.replace(b'"MESSAGE"', b"MESSAGE")):
+            (report,) = read(b"".join([*objects[: table + 2], damaged, *objects[table + 3 :]]))
+            assert report.missing == ("a damaged line of the journal",)
+            assert len(report.tasks) < 4
+
+
+def test_a_journal_cut_off_inside_of_an_object_is_read_from_the_next() -> None:
+    log = b"".join(pretty(b"\n" + MEMCG))
+    for start in (2, 15, 30, 50):
+        (report,) = read(log[start:])
+        assert report.missing == ()
+    for end in range(log.index(b"oom_score_adj name"), len(log), 97):
+        (report,) = read(log[:end])
+        assert report.missing or len(report.tasks) == 4
+
+
+def folded(data: bytes) -> bytes:
+    """A report as one message of rsyslog's, from its first line on."""
+    return b"Nov 24 07:16:49 h kernel: " + b"#012".join(data.splitlines()[2:]) + b"\n"
+
+
+def test_what_looks_like_a_line_end_in_a_name_is_no_line_end() -> None:
+    lines = b"".join(on_host(b"h", MEMCG))
+    for old in (b" small", b"(small)", b"task=small", b"last invoked"):
+        assert old in lines
+    named = lines.replace(b"small", b"a#012b").replace(b"last", b"#012")
+    named = named.replace(b"/batch.slice", b"/x#012Out of memory: Killed process 1 (y)")
+    (report,) = read(named)
+    assert report.missing == ()
+    assert [task.comm for task in report.tasks] == [b"keeper", b"a#012b", b"large", b"#012"]
+    assert report.scope == (b"x#012Out of memory: Killed process 1 (y)",)
+    assert [kill.comm for kill in report.kills] == [b"a#012b"]
+
+
+def test_in_a_folded_report_such_a_name_is_not_taken_for_a_shorter_one() -> None:
+    (plain,) = read(folded(MEMCG))
+    assert plain.missing == ()
+    (report,) = read(folded(MEMCG.replace(b"last", b"a#012b")))
+    assert report.invoker_comm == b"a#012b"
+    assert any("the rest of a task's name" in what for what in report.missing)
+
+
+def test_a_folded_report_that_syslog_cut_off_lacks_its_end() -> None:
+    whole = folded(MEMCG)
+    start = whole.index(b"oom_score_adj name")
+    for end in range(start, start + 700, 13):
+        report, *_ = read(whole[:end] + b"\n" + b"Nov 24 07:16:50 h kernel: usb 1-1: reset\n")
+        assert {"its end", "the task table"} & {*report.missing}
+
+
+def test_a_folded_report_of_many_tasks_is_whole() -> None:
+    lines = MEMCG.splitlines(keepends=True)
+    row = next(i for i, line in enumerate(lines) if b" keeper" in line)
+    more = [
+        lines[row].replace(b"   58]", b"%5d]" % pid).replace(b"   58 ", b"%5d " % pid)
+        for pid in range(100, 3000)
+    ]
+    (report,) = read(folded(b"".join([*lines[:row], *more, *lines[row:]])))
+    assert len(report.tasks) == 2904
+    assert report.missing == ()
+
+
+def test_another_programs_message_is_not_unfolded() -> None:
+    spoof = folded(SYSRQ).replace(b" kernel: ", b" app[7]: ")
+    (report,) = read(spoof + folded(MEMCG) + spoof)
+    assert len(report.tasks) == 4
 
 
 @given(st.binary(max_size=300), st.integers(0, len(MEMCG)), st.integers(0, 200))
 @example(b"\x1f\x8b", 0, 0)
+@example(b"BZh91AY&SY", 0, 0)
+@example(b'{\n\t"MESSAGE" : "', 0, 0)
+@example(b"#012", 500, 0)
 def test_any_bytes_anywhere_are_survived(garbage: bytes, place: int, left_out: int) -> None:
     # What begins like a compressed file and is none is refused in words of ours.
     with suppress(LogError):
