@@ -1,7 +1,7 @@
 """A machine's facts made into an OOM event that the interpreter can decide.
 
 In: `MachineFacts` (of the live machine or a snapshot) and which event to suppose: the whole machine out of memory, or one
-memory cgroup. Out: the interpreter's `Machine`. What the source could not see stays unobservable.
+memory cgroup. Out: the interpreter's `Machine`. What the source could not see stays unobservable, whole processes (of other pid namespaces, of other users) among it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ def machine(
         page_size=facts.page_size,
     )
     candidates = [_candidate(task, memcgs) for task in facts.tasks]
-    return interp.Machine(event=event, candidates=candidates, knobs=dict(knobs or {}))
+    return interp.Machine(
+        event=event,
+        candidates=candidates,
+        knobs=dict(knobs or {}),
+        complete=not any("task" in unseen.what and not unseen.pids for unseen in facts.unseen),
+    )
 
 
 def total(facts: MachineFacts, scope: MemcgPath = ()) -> int | None:

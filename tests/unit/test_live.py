@@ -6,7 +6,7 @@ import pytest
 
 from oomlang import live
 from oomlang.compiler import Compilation
-from oomlang.host import UNLIMITED, MachineFacts, MemcgFacts, TaskFacts
+from oomlang.host import UNLIMITED, MachineFacts, MemcgFacts, TaskFacts, Unseen
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import Guard, Machine, Verdict, decide
 
@@ -102,6 +102,16 @@ def test_a_task_of_which_nothing_was_seen_makes_the_answer_uncertain() -> None:
     decision = decide(_policy(""), live.machine(dataclasses.replace(FACTS, tasks=(*FACTS.tasks, hidden))))
     assert decision.verdict is Verdict.VICTIM
     assert {c.pid for c in decision.contenders} == {11, 13}
+
+
+def test_where_whole_processes_may_be_unseen_the_victim_is_uncertain() -> None:
+    known = decide(_policy(""), live.machine(FACTS))
+    assert (known.certain, known.others) == (True, False)
+    one = Unseen(what=("task",), why="it ended meanwhile", pids=(13,))
+    assert decide(_policy(""), live.machine(dataclasses.replace(FACTS, unseen=(one,)))).certain
+    all_others = Unseen(what=("task", "pid"), why="this is a pid namespace of its own")
+    hidden = decide(_policy(""), live.machine(dataclasses.replace(FACTS, unseen=(all_others,))))
+    assert (hidden.victim, hidden.certain, hidden.others) == (hidden.candidates[1], False, True)
 
 
 def test_an_unknown_scope_is_an_error() -> None:
