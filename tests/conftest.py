@@ -71,12 +71,18 @@ def _bpf() -> str | None:
     return f"BPF tracing programs cannot be loaded ({why}; libbpf's probe said {answer})"
 
 
+def _machine_pids() -> str | None:
+    initial = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"  # include/linux/proc_ns.h
+    return None if initial else "a pid namespace of its own: BPF shows the pids of the machine, /proc those in it"
+
+
 REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "clang": lambda: _program("clang-19", "clang-19"),
     "bpftool": lambda: _program("bpftool", "bpftool"),
     "btf": _btf,
     "bpf": _bpf,
+    "machine pids": _machine_pids,
     "chromium": lambda: _program("chromium", "chromium"),
     "qemu": lambda: _program("qemu-system-x86_64", "qemu-system-x86"),
 }

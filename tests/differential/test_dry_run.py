@@ -32,7 +32,7 @@ from oomlang.kernel.dry_run import DryRun, DryRunner, Guard, ProcessRecord, Requ
 from oomlang.targets import interp
 from tests.differential.probes import Grove, grove
 
-pytestmark = pytest.mark.needs("root", "clang", "bpf")
+pytestmark = pytest.mark.needs("root", "clang", "bpf", "machine pids")
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.oom"))
 PAGE = os.sysconf("SC_PAGE_SIZE")

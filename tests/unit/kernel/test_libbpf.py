@@ -29,6 +29,7 @@ def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.needs("machine pids")
 def test_an_iterator_lists_the_tasks_that_proc_lists(compiled: Callable[[str], bytes]) -> None:
     with open_object(compiled("tasks"), name="tasks") as opened:
         variable = global_variables(compiled("tasks"))["only_leaders"]
