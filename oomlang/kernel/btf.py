@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from oomlang.elf import ELF_MAGIC, ElfError, read_elf
 from oomlang.kernel.btf_declarations import declare
 from oomlang.kernel.btf_types import (
     COMPOSITES,
@@ -25,7 +26,6 @@ from oomlang.kernel.btf_types import (
     Parameter,
     TypeTable,
 )
-from oomlang.kernel.elf_sections import ELF_MAGIC, ElfError, read_elf
 
 __all__ = ["Btf", "BtfError", "Field", "Kind", "Prototype", "parse_btf", "read_btf"]
 

@@ -13,10 +13,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 
+from oomlang.elf import ElfError, read_elf
 from oomlang.kernel.btf import Btf, BtfError, parse_btf
 from oomlang.kernel.btf_ext import BtfExt, RelocationRecord, parse_btf_ext
 from oomlang.kernel.btf_types import COMPOSITES, ENUMS, Kind
-from oomlang.kernel.elf_sections import ElfError, read_elf
 
 _MAX_ACCESS = 64  # BPF_CORE_SPEC_MAX_LEN
 

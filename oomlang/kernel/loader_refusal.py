@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oomlang.elf import ElfError, read_elf
 from oomlang.kernel.btf_ext import parse_btf_ext
 from oomlang.kernel.btf_types import BtfError, TypeTable
-from oomlang.kernel.elf_sections import ElfError, read_elf
 
 _NAMED = re.compile(r"^; (.*) @ [^:]*:(\d+)$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^(\d+): \(", re.MULTILINE)

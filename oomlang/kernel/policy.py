@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from oomlang.elf import ElfError, read_elf
 from oomlang.kernel.bindings import LibbpfError, bindings
 from oomlang.kernel.btf import parse_btf
 from oomlang.kernel.btf_types import BtfError
 from oomlang.kernel.dry_run import Guard
-from oomlang.kernel.elf_sections import ElfError, read_elf
 from oomlang.kernel.maps import MapHandle, open_pinned_map, pin_descriptor
 from oomlang.kernel.variables import GlobalVariable, global_variables
 

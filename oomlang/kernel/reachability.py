@@ -13,21 +13,19 @@ Documentation/bpf/standardization/instruction-set.rst.
 
 from __future__ import annotations
 
-import io
 import operator
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from oomlang.elf import STT_FUNC, ElfError, ElfObject, read_object
 from oomlang.kernel.btf_types import BtfError
-from oomlang.kernel.elf_sections import ElfError, ElfFile, Section, read_elf, read_relocations, read_symbols
 
 Place: TypeAlias = tuple[str, int]  # section name and instruction slot
 Registers: TypeAlias = tuple[int | None, ...]  # r0 to r9: the constant each holds, or None
 
 _UNKNOWN: Registers = (None,) * 10
 _MASK = (1 << 64) - 1
-_EXECUTABLE = 0x4  # SHF_EXECINSTR
 
 _LD_IMM64, _CALL, _EXIT, _JA, _JA32 = 0x18, 0x85, 0x95, 0x05, 0x06
 _PSEUDO_CALL = 1
@@ -63,7 +61,7 @@ def reachable(image: bytes, values: Mapping[Place, int | None]) -> frozenset[Pla
     Errors: `BtfError` for an object that is broken, as everywhere in these checks.
     """
     try:
-        return _Walk(read_elf(io.BytesIO(image)), values).run()
+        return _Walk(read_object(image), values).run()
     except ElfError as exc:
         raise BtfError(str(exc)) from exc
 
@@ -73,32 +71,27 @@ class _Walk:
     on.
     """
 
-    def __init__(self, elf: ElfFile, values: Mapping[Place, int | None]) -> None:
+    def __init__(self, elf: ElfObject, values: Mapping[Place, int | None]) -> None:
         self._values = values
         self._code: dict[str, list[tuple[int, int, int, int]]] = {}
         self._calls: dict[Place, Place] = {}  # and functions whose address is taken
         self._states: dict[Place, Registers] = {}
-        symbols = read_symbols(elf)
-        sections = [s for s in elf.sections if s.flags & _EXECUTABLE and s.size]
-        for section in sections:
+        for section in elf.code:
             data = elf.contents(section)
             if len(data) % 8:
                 raise BtfError(f"section {section.name!r} is not a whole number of instructions")
-            self._code[section.name] = list(struct.iter_unpack(elf.byte_order + "BBhi", data))
-        for section in sections:
-            for offset, number in read_relocations(elf, section):
-                if number >= len(symbols):
-                    raise BtfError(f"section {section.name!r} refers to symbol {number} of {len(symbols)}")
-                symbol = symbols[number]
-                if 0 < symbol.section < len(elf.sections):
-                    self._note_call(section.name, offset // 8, elf.sections[symbol.section], symbol.value)
-        functions = [s for s in symbols if s.kind == 2 and 0 < s.section < len(elf.sections)]
+            self._code[section.name] = list(struct.iter_unpack(elf.header.byte_order + "BBhi", data))
+        for index, relocations in elf.relocations.items():
+            for relocation in relocations:
+                self._note_call(
+                    elf.sections[index].name,
+                    relocation.offset // 8,
+                    elf.section_name(relocation.symbol),
+                    relocation.symbol.value,
+                )
+        functions = [(elf.section_name(s), s.value // 8) for s in elf.symbols if s.kind == STT_FUNC]
         # What is in .text runs only where it is called.
-        self._roots = [
-            (elf.sections[s.section].name, s.value // 8)
-            for s in functions
-            if elf.sections[s.section].name != ".text"
-        ]
+        self._roots = [(name, at) for name, at in functions if name is not None and name != ".text"]
 
     def run(self) -> frozenset[Place]:
         pending: list[Place] = []
@@ -161,14 +154,14 @@ class _Walk:
         else:
             yield following, registers
 
-    def _note_call(self, section: str, at: int, target: Section, value: int) -> None:
-        if target.name not in self._code or at >= len(self._code[section]):
+    def _note_call(self, section: str, at: int, target: str | None, value: int) -> None:
+        if target is None or target not in self._code or at >= len(self._code[section]):
             return
         opcode, _, _, immediate = self._code[section][at]
         if opcode == _CALL:
-            self._calls[section, at] = (target.name, value // 8 + immediate + 1)
+            self._calls[section, at] = (target, value // 8 + immediate + 1)
         elif opcode == _LD_IMM64:
-            self._calls[section, at] = (target.name, (value + immediate) // 8)
+            self._calls[section, at] = (target, (value + immediate) // 8)
 
 
 def _get(registers: Registers, number: int) -> int | None:

@@ -13,11 +13,11 @@ import io
 from dataclasses import dataclass
 from typing import Literal
 
+from oomlang.elf import STB_WEAK, UNDEFINED, ElfError, read_elf, read_object
 from oomlang.kernel.btf import Btf, BtfError
 from oomlang.kernel.btf_types import Kind
 from oomlang.kernel.core_matching import resolve, types_agree
 from oomlang.kernel.core_relocations import ASKING, read_object_types
-from oomlang.kernel.elf_sections import ElfError, read_elf, read_symbols
 from oomlang.kernel.reachability import Place, reachable
 
 _FUNCTION_HOOKS = ("fmod_ret", "fentry", "fexit")
@@ -75,13 +75,15 @@ def missing_kfuncs(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
     """The kernel functions that the object calls; weak ones may be absent."""
     local = read_object_types(image).btf
     try:
-        symbols = {symbol.name: symbol for symbol in read_symbols(read_elf(io.BytesIO(image)))}
+        symbols = {symbol.name: symbol for symbol in read_object(image).symbols}
     except ElfError as exc:
         raise BtfError(str(exc)) from exc
     found = []
     for name, symbol in symbols.items():
         for type_id in (
-            local.find(name, frozenset({Kind.FUNC})) if symbol.section == 0 and not symbol.weak else ()
+            local.find(name, frozenset({Kind.FUNC}))
+            if symbol.section == UNDEFINED and symbol.binding != STB_WEAK
+            else ()
         ):
             if local.table.vlen(type_id) != _EXTERN:
                 continue

@@ -6,13 +6,11 @@ In: the object's ELF image. Out: each variable's section, place and size, with w
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
+from oomlang.elf import STT_OBJECT, ElfError, read_object
 from oomlang.kernel.btf_types import BtfError
-from oomlang.kernel.elf_sections import ElfError, read_elf, read_symbols
 
-_OBJECT = 1  # STT_OBJECT
 _PREFIXES = (".rodata", ".data", ".bss")
 
 
@@ -29,17 +27,14 @@ class GlobalVariable:
 def global_variables(image: bytes) -> dict[str, GlobalVariable]:
     """All variables in `.rodata`, `.data` and `.bss` by name."""
     try:
-        elf = read_elf(io.BytesIO(image))
-        symbols = read_symbols(elf)
+        elf = read_object(image)
     except ElfError as exc:
         raise BtfError(str(exc)) from exc
     found = {}
-    for symbol in symbols:
-        if symbol.kind != _OBJECT or not 0 < symbol.section < len(elf.sections):
+    for symbol in elf.symbols:
+        if symbol.kind != STT_OBJECT or not (elf.section_name(symbol) or "").startswith(_PREFIXES):
             continue
         section = elf.sections[symbol.section]
-        if not section.name.startswith(_PREFIXES):
-            continue
         if symbol.value + symbol.size > section.size:
             raise BtfError(f"variable {symbol.name!r} lies outside its section {section.name}")
         found[symbol.name] = GlobalVariable(

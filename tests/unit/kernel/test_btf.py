@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oomlang.kernel.btf import Btf, BtfError, Kind, parse_btf, read_btf
 from oomlang.kernel.btf_declarations import declare
 from oomlang.kernel.btf_types import ENUMS
+from tests.unit.elf_images import FORMATS, elf_image
 from tests.unit.kernel.btf_images import Image
 
 # --- the running kernel -------------------------------------------------------------------------------------
@@ -219,6 +220,20 @@ def test_an_unreadable_file_is_an_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not BTF at all, only words in a file")
     with pytest.raises(BtfError, match=r"text: not BTF"):
         read_btf(tmp_path / "text")
+
+
+@pytest.mark.parametrize("is_64_bit, order", FORMATS)
+def test_btf_in_an_elf_file_of_any_kind(tmp_path: Path, is_64_bit: bool, order: str) -> None:
+    types = Image(order=order)
+    types.struct("task_struct", [("pid", types.integer(), 32)])
+    file = tmp_path / "vmlinux"
+    file.write_bytes(elf_image([(".BTF", 1, 0, 0, 0, types.blob())], is_64_bit=is_64_bit, order=order))
+    pid = read_btf(file).field("task_struct", "pid")
+    assert pid is not None
+    assert pid.offset == 4
+    file.write_bytes(elf_image([(".data", 1, 0, 0, 0, b"")], is_64_bit=is_64_bit, order=order))
+    with pytest.raises(BtfError, match=r"vmlinux: the ELF file has no \.BTF section"):
+        read_btf(file)
 
 
 # --- hostile ------------------------------------------------------------------------------------------------
