@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from oomlang.targets.bpf.elf import STT_FUNC, UNDEFINED, ElfObject, Relocation, Section
+from oomlang.elf import STT_FUNC, UNDEFINED, ElfObject, Relocation, Section
 from oomlang.targets.bpf.instructions import (
     ADD64_K,
     FRAME_POINTER,

@@ -1,7 +1,7 @@
 """An object file as plain data, read through pyelftools.
 
-In: the bytes of an object that clang made. Out: the same `ElfObject` that `elf.read_elf` makes of them, or `BadElf`.
-pyelftools is not made for files that are hostile; what may be so goes through `elf.read_elf`.
+In: the bytes of an object that clang made. Out: the same `ElfObject` that `read_bpf_object` makes of them, or `ElfError`.
+pyelftools is not made for files that are hostile; what may be so goes through `read_bpf_object`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,19 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from oomlang.targets.bpf.elf import (
-    BadElf,
-    ElfObject,
-    Relocation,
-    Section,
-    Symbol,
-    check_extents,
-    check_identity,
-    check_machine,
-)
+from oomlang.elf import ElfError, ElfObject, Header, Relocation, Section, Symbol, check_extents
+from oomlang.targets.bpf.elf import check_header
 
 
 def read_with_pyelftools(image: bytes) -> ElfObject:
-    """Read a relocatable BPF object. Errors: `BadElf`."""
-    from elftools.common.exceptions import ELFError  # 0.09 s, which only a compilation should take
+    """Read a relocatable BPF object. Errors: `ElfError`."""
+    from elftools.common import exceptions  # 0.09 s, which only a compilation should take
 
-    check_identity(image)
+    header = check_header(image)
     try:
-        return _read(image)
+        return _read(image, header)
     except (
-        ELFError,
+        exceptions.ELFError,
         LookupError,
         TypeError,
         ValueError,
@@ -39,20 +31,17 @@ def read_with_pyelftools(image: bytes) -> ElfObject:
         OverflowError,
     ) as error:
         # pyelftools raises whatever its way through a broken file leads it to.
-        raise BadElf(f"pyelftools cannot read it ({type(error).__name__}: {error})") from error
+        raise ElfError(f"pyelftools cannot read it ({type(error).__name__}: {error})") from error
 
 
-def _read(image: bytes) -> ElfObject:
+def _read(image: bytes, header: Header) -> ElfObject:
     from elftools.elf import enums
     from elftools.elf.elffile import ELFFile
     from elftools.elf.relocation import RelocationSection
     from elftools.elf.sections import SymbolTableSection
 
-    file = ELFFile(io.BytesIO(image))
-    type_ = _number(file.header["e_type"], enums.ENUM_E_TYPE)
-    machine = _number(file.header["e_machine"], enums.ENUM_E_MACHINE)
-    check_machine(machine, type_)
-    read = list(file.iter_sections())
+    file = io.BytesIO(image)
+    read = list(ELFFile(file).iter_sections())
     sections = tuple(
         Section(
             index=number,
@@ -87,9 +76,7 @@ def _read(image: bytes) -> ElfObject:
                 Relocation(offset=r["r_offset"], kind=r["r_info_type"], symbol=symbols[r["r_info_sym"]])
                 for r in section.iter_relocations()
             )
-    return ElfObject(
-        image=image, type=type_, machine=machine, sections=sections, symbols=symbols, relocations=relocations
-    )
+    return ElfObject(file=file, header=header, sections=sections, symbols=symbols, relocations=relocations)
 
 
 def _number(value: Any, names: Mapping[str, int]) -> int:

@@ -14,18 +14,18 @@ from itertools import islice
 from typing import Any, Final
 
 from oomlang.diagnostics import InternalError
-from oomlang.targets.bpf import code as flow
-from oomlang.targets.bpf.elf import (
+from oomlang.elf import (
     SHF_ALLOC,
     STT_FUNC,
     STT_OBJECT,
     STT_SECTION,
     UNDEFINED,
-    BadElf,
+    ElfError,
     ElfObject,
     Relocation,
     Symbol,
 )
+from oomlang.targets.bpf import code as flow
 from oomlang.targets.bpf.elf_by_pyelftools import read_with_pyelftools
 from oomlang.targets.bpf.instructions import LD_IMM64, SLOT, BadCode, Instruction, oddity
 from oomlang.targets.bpf.metadata import SECTION as METADATA_SECTION
@@ -83,7 +83,7 @@ def check_object(image: bytes, metadata: Mapping[str, Any]) -> None:
     try:
         elf = read_with_pyelftools(image)
         failed = failed_checks(elf, metadata)
-    except BadElf as error:
+    except ElfError as error:
         failed = [f"header: {error}"]
     if failed:
         raise InternalError(

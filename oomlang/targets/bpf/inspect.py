@@ -10,9 +10,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
+from oomlang.elf import SHF_ALLOC, STT_OBJECT, ElfError, ElfObject
 from oomlang.targets.bpf import metadata as ours
 from oomlang.targets.bpf.code import Code
-from oomlang.targets.bpf.elf import SHF_ALLOC, STT_OBJECT, BadElf, ElfObject, read_elf
+from oomlang.targets.bpf.elf import read_bpf_object
 from oomlang.targets.bpf.elf_checks import failed_checks
 from oomlang.targets.bpf.instructions import BadCode
 from oomlang.targets.bpf.metadata_shape import check_shape
@@ -158,7 +159,7 @@ class Inspection:
 def inspect_object(data: bytes) -> Inspection:
     """Describe a BPF object. Raises `BadObject`, and nothing else, for any other file."""
     try:
-        elf = read_elf(data)
+        elf = read_bpf_object(data)
         metadata = _metadata(elf)
         code = Code(elf)
         failed = failed_checks(elf, metadata) if metadata is not None else []
@@ -182,7 +183,7 @@ def inspect_object(data: bytes) -> Inspection:
             kfuncs=tuple(sorted({n for s in code.surveys for n in s.externals})),
             core_relocations=core_relocations(elf.contents(ext)) if ext is not None else 0,
         )
-    except (BadElf, BadCode, BadBtf) as error:
+    except (ElfError, BadCode, BadBtf) as error:
         raise BadObject(str(error)) from error
 
 

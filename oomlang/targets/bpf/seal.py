@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 
-from oomlang.targets.bpf.elf import BadElf, read_elf
+from oomlang.elf import ElfError
+from oomlang.targets.bpf.elf import read_bpf_object
 
 UNSEALED = "0" * 64
 """What stands in the metadata's `digest` before sealing."""
@@ -44,10 +45,10 @@ def is_intact(image: bytes) -> bool:
 def _place(image: bytes) -> int | None:
     """Where the digest begins."""
     try:
-        elf = read_elf(image)
+        elf = read_bpf_object(image)
         section = elf.section(_SECTION)
         content = elf.contents(section) if section is not None else b""
-    except BadElf:
+    except ElfError:
         return None
     if section is None or content.count(_KEY) != 1:
         return None

@@ -7,8 +7,9 @@ import struct
 from typing import Any
 
 from oomlang.compiler import Compilation, Target
+from oomlang.elf import ElfObject, Section
 from oomlang.targets.bpf.clang import compile_c
-from oomlang.targets.bpf.elf import ElfObject, Section, read_elf
+from oomlang.targets.bpf.elf import read_bpf_object
 
 POLICIES = {
     "empty": "",
@@ -52,7 +53,7 @@ class Image:
     """An object whose parts can be overwritten."""
 
     def __init__(self, image: bytes) -> None:
-        self.elf: ElfObject = read_elf(image)
+        self.elf: ElfObject = read_bpf_object(image)
         self._bytes = bytearray(image)
 
     def __bytes__(self) -> bytes:

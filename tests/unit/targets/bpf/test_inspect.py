@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import oomlang
 from oomlang.compiler import TARGETS, Compilation, Target
 from oomlang.targets.bpf.inspect import BadObject, MapInfo, RuleInfo, inspect_object
+from tests.unit.elf_images import elf_image
 from tests.unit.targets.bpf.objects import POLICIES, Image, compiled, metadata
 
 HERE = Path(__file__).parent
@@ -375,37 +376,6 @@ def test_any_bytes_after_a_header(data: bytes) -> None:
     described_or_refused(header + data)
 
 
-def object_of(sections: list[tuple[str, int, int, int, int, bytes]]) -> bytes:
-    """A file of sections: name, type, flags, link, info, content. The names stand in the last."""
-    names = b"\0" + b"".join(name.encode() + b"\0" for name, *_ in sections) + b".shstrtab\0"
-    content = [b"", *(s[5] for s in sections), names]
-    heads = [("", 0, 0, 0, 0), *(s[:5] for s in sections), (".shstrtab", 3, 0, 0, 0)]
-    offset, rows, body = 64, b"", b""
-    for (name, type_, flags, link, info), data in zip(heads, content, strict=True):
-        at = names.index(b"\0" + name.encode() + b"\0") + 1 if name else 0
-        rows += struct.pack("<IIQQQQIIQQ", at, type_, flags, 0, offset, len(data), link, info, 8, 0)
-        body += data
-        offset += len(data)
-    header = struct.pack(
-        "<16sHHIQQQIHHHHHH",
-        b"\x7fELF\2\1\1",
-        1,
-        247,
-        1,
-        0,
-        0,
-        offset,
-        0,
-        64,
-        0,
-        0,
-        64,
-        len(heads),
-        len(heads) - 1,
-    )
-    return header + body + rows
-
-
 def symbols(*rows: tuple[int, int, int, int]) -> bytes:
     """Kind, section, value, size."""
     return b"".join(
@@ -420,27 +390,28 @@ CALL = bytes.fromhex("8510000000000000")
 @pytest.mark.parametrize(
     "data, message",
     [
-        (object_of([("x", 1, 6, 0, 0, EXIT[:5]), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 0)))]), "no whole number"),
-        (object_of([("x", 1, 6, 0, 0, EXIT), ("s", 2, 0, 3, 0, symbols((2, 1, 8, 8)))]), "does not lie in its section"),
+        (elf_image([("x", 1, 6, 0, 0, EXIT[:5]), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 0)))]), "no whole number"),
+        (elf_image([("x", 1, 6, 0, 0, EXIT), ("s", 2, 0, 3, 0, symbols((2, 1, 8, 8)))]), "does not lie in its section"),
         (
-            object_of([("x", 1, 6, 0, 0, EXIT * 3), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 16), (2, 1, 8, 16)))]),
+            elf_image([("x", 1, 6, 0, 0, EXIT * 3), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 16), (2, 1, 8, 16)))]),
             "reaches into the next",
         ),
         (
-            object_of([("x", 1, 6, 0, 0, b"\x18" + bytes(7)), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 8)))]),
+            elf_image([("x", 1, 6, 0, 0, b"\x18" + bytes(7)), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 8)))]),
             "is half a 64-bit immediate",
         ),
-        (object_of([("s", 2, 0, 9, 0, symbols((2, 1, 0, 8)))]), "names are in section number 9 of 3"),
-        (object_of([("s", 2, 0, 2, 0, bytes(25))]), "the symbol table has 25 bytes"),
+        (elf_image([("s", 2, 0, 9, 0, symbols((2, 1, 0, 8)))]), "names are in section number 9 of 3"),
+        (elf_image([("s", 2, 0, 2, 0, bytes(25))]), "section `s` (number 1) has 25 bytes, which is no multiple of 24"),
         (
-            object_of([("x", 1, 6, 0, 0, EXIT), ("r", 9, 0, 3, 1, struct.pack("<QQ", 0, 7 << 32)), ("s", 2, 0, 4, 0, b"")]),
+            elf_image([("x", 1, 6, 0, 0, EXIT), ("r", 9, 0, 3, 1, struct.pack("<QQ", 0, 7 << 32)), ("s", 2, 0, 4, 0, b"")]),
             "refers to symbol number 7 of 0",
         ),
-        (object_of([(".BTF", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF is cut off"),
-        (object_of([(".BTF.ext", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF.ext is cut off"),
-        (object_of([("x", 1, 6, 0, 0, EXIT * 1_000_001)]), "more than the kernel takes"),
+        (elf_image([("x", 1, 0, 0, 0, b"")] * 4095), "it has 4097 sections, more than a BPF object ever has"),
+        (elf_image([(".BTF", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF is cut off"),
+        (elf_image([(".BTF.ext", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF.ext is cut off"),
+        (elf_image([("x", 1, 6, 0, 0, EXIT * 1_000_001)]), "more than the kernel takes"),
         (
-            object_of([
+            elf_image([
                 ("x", 1, 6, 0, 0, EXIT * 5000),
                 ("s", 2, 0, 3, 0, symbols(*((2, 1, 8 * n, 8) for n in range(5000)))),
             ]),
@@ -455,7 +426,7 @@ def test_what_is_wrong_is_said(data: bytes, message: str) -> None:
 
 def test_sections_that_claim_the_same_bytes_over_and_over() -> None:
     image = bytearray(
-        object_of([(f"x{n}", 1, 6, 0, 0, b"") for n in range(200)] + [("y", 1, 0, 0, 0, EXIT * 99)])
+        elf_image([(f"x{n}", 1, 6, 0, 0, b"") for n in range(200)] + [("y", 1, 0, 0, 0, EXIT * 99)])
     )
     (table,) = struct.unpack_from("<Q", image, 40)
     for n in range(1, 201):
@@ -465,7 +436,7 @@ def test_sections_that_claim_the_same_bytes_over_and_over() -> None:
 
 def test_recursion_has_no_stack() -> None:
     code = CALL[:4] + struct.pack("<i", -1) + EXIT
-    image = object_of([("x", 1, 6, 0, 0, code), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 16)))])
+    image = elf_image([("x", 1, 6, 0, 0, code), ("s", 2, 0, 3, 0, symbols((2, 1, 0, 16)))])
     (program,) = inspect_object(image).programs
     assert program.stack is None
 
@@ -476,7 +447,7 @@ def test_a_long_chain_of_calls_ends() -> None:
     text = pair * 9999 + EXIT * 2
     to_text = struct.pack("<QQ", 0, 1 << 32 | 10)
     rows = [(2, 1, 0, 16), (2, 2, 0, 16), *((2, 2, 16 * n, 16) for n in range(1, 10_000))]
-    image = object_of(
+    image = elf_image(
         [
             ("x", 1, 6, 0, 0, CALL[:4] + struct.pack("<i", -1) + EXIT),
             (".text", 1, 6, 0, 0, text),
@@ -517,7 +488,7 @@ def btf(types: bytes, strings: bytes) -> bytes:
     ],
 )  # fmt: skip
 def test_types_that_are_broken(types: bytes, message: str) -> None:
-    assert message in refusal(object_of([(".BTF", 1, 0, 0, 0, btf(types, b"\0.maps\0key\0"))]))
+    assert message in refusal(elf_image([(".BTF", 1, 0, 0, 0, btf(types, b"\0.maps\0key\0"))]))
 
 
 def test_maps_that_all_have_a_long_declaration() -> None:
@@ -526,7 +497,7 @@ def test_maps_that_all_have_a_long_declaration() -> None:
     variable = struct.pack("<4I", 1, 14 << 24, 3, 0)
     struct_ = struct.pack("<3I", 0, 4 << 24 | 0xFFFF, 8) + struct.pack("<3I", 0, 3, 0) * 0xFFFF
     data = btf(maps + variable + struct_, b"\0.maps\0")
-    assert "declares more than 1024 maps" in refusal(object_of([(".BTF", 1, 0, 0, 0, data)]))
+    assert "declares more than 1024 maps" in refusal(elf_image([(".BTF", 1, 0, 0, 0, data)]))
 
 
 @needs_clang
