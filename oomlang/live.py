@@ -1,7 +1,8 @@
 """A machine's facts made into an OOM event that the interpreter can decide.
 
 In: `MachineFacts` (of the live machine or a snapshot) and which event to suppose: the whole machine out of memory, or one
-memory cgroup. Out: the interpreter's `Machine`. What the source could not see stays unobservable, whole processes (of other pid namespaces, of other users) among it.
+memory cgroup. Out: the interpreter's `Machine`. What the source could not see stays unobservable, whole processes (of other
+pid namespaces, of other users) among it.
 """
 
 from __future__ import annotations
