@@ -73,7 +73,11 @@ def _bpf() -> str | None:
 
 def _machine_pids() -> str | None:
     initial = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"  # include/linux/proc_ns.h
-    return None if initial else "a pid namespace of its own: BPF shows the pids of the machine, /proc those in it"
+    return (
+        None
+        if initial
+        else "a pid namespace of its own: BPF shows the pids of the machine, /proc those in it"
+    )
 
 
 REQUIREMENTS: dict[str, Callable[[], str | None]] = {
