@@ -60,7 +60,8 @@ def whole_pages(machine: Machine) -> Machine:
         facts["uid"] = min(max(facts["uid"], 0), 2**32 - 1)
         facts["age"] = min(max(facts["age"], 0), BOOT_MS)
         facts["threads"] = min(max(facts["threads"], 0), 2**31 - 1)
-        facts["nice"] = min(max(facts["nice"], -120), 120)
+        # The kernel itself lets these two be nothing else, and the program takes its word.
+        facts["nice"] = min(max(facts["nice"], -20), 19)
         facts["oom_score_adj"] = min(max(facts["oom_score_adj"], -1000), 1000)
         comm = old.comm if old.comm is not None else b""
         # One clock for age and start, as in the kernel: `start` follows from the age.
