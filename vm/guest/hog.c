@@ -290,6 +290,12 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc || (opt.kind == FILE_BACKED && !opt.file))
 		usage();
+	/*
+	 * Where memory is short, the kernel drops pages of this program, which are read back at once, a block of many for each:
+	 * to it that looks like progress, and it goes on so for minutes in place of calling the OOM killer.
+	 */
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT))
+		die("mlockall");
 	if (opt.comm && prctl(PR_SET_NAME, opt.comm))
 		die("prctl");
 	if (wait)
