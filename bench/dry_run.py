@@ -23,17 +23,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.page import write_block
+from oomlang import compile as compile_policy
+from oomlang.diagnostics import EnvironmentLacks
+from oomlang.kernel.dry_run import DryRunner, Request
+from oomlang.kernel.info import program_info
+from oomlang.kernel.runs import statistics
+from vm.machine import end_like_an_interrupt
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from bench.page import write_block  # noqa: E402  (after the path)
-from oomlang import compile as compile_policy  # noqa: E402
-from oomlang.diagnostics import EnvironmentLacks  # noqa: E402
-from oomlang.kernel.dry_run import DryRunner, Request  # noqa: E402
-from oomlang.kernel.info import program_info  # noqa: E402
-from oomlang.kernel.runs import statistics  # noqa: E402
-from vm.machine import end_like_an_interrupt  # noqa: E402
-
 SIZES = (100, 1_000)
 RUNS = 7
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from oomlang import compile as compile_policy  # noqa: E402  (after the path)
-from oomlang.targets.bpf.clang import compile_c  # noqa: E402
-from oomlang.targets.bpf.inspect import inspect_object  # noqa: E402
+from oomlang import compile as compile_policy
+from oomlang.targets.bpf.clang import compile_c
+from oomlang.targets.bpf.inspect import inspect_object
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def instructions(image: bytes) -> int:

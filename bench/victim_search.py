@@ -31,12 +31,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.page import write_block
+from vm.machine import end_like_an_interrupt
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from bench.page import write_block  # noqa: E402  (after the path)
-from vm.machine import end_like_an_interrupt  # noqa: E402
-
 SIZES = (100, 2_100)
 RUNS = 9
 SEARCHING = 3.0
@@ -172,7 +172,7 @@ def _searching(command: Sequence[str]) -> float:
     with tempfile.TemporaryFile() as output:
         process = _start(command, output.fileno(), rival=True)
         try:
-            time.sleep(SEARCHING)
+            time.sleep(SEARCHING)  # a daemon: it searches for as long as it is let
         finally:
             process.terminate()
             seconds = _ended(process)

@@ -29,16 +29,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.page import write_block
+from oomlang import compile as compile_policy
+from oomlang.targets.bpf.clang import compile_c
+from vm import harness
+from vm.harness import Vm
+from vm.machine import EnvironmentLacks, end_like_an_interrupt
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from bench.page import write_block  # noqa: E402  (after the path)
-from oomlang import compile as compile_policy  # noqa: E402
-from oomlang.targets.bpf.clang import compile_c  # noqa: E402
-from vm import harness  # noqa: E402
-from vm.harness import Vm  # noqa: E402
-from vm.machine import EnvironmentLacks, end_like_an_interrupt  # noqa: E402
-
 PROGRAMS = ROOT / "bench" / "programs"
 GOAL = 1.15
 SIZES, LARGE = (10, 100, 1_000), 10_000

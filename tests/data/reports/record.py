@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from vm.harness import LogRecord, Vm
+from vm.machine import use_environment
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[2]))
-
-from vm.harness import LogRecord, Vm  # noqa: E402 (the path has to be set first)
-from vm.machine import use_environment  # noqa: E402
-
 SWAP = 16
 """MiB of the machines that have swap: with more, an emulated machine pages for minutes before it gives up."""
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from vm.harness import Vm
+from vm.machine import use_environment
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[2]))
-
-from vm.harness import Vm  # noqa: E402 (the path has to be set first)
-from vm.machine import use_environment  # noqa: E402
-
 PROCESSES = (
     ("systemd", "/init.scope", 0, 19),
     ("sshd", "/system.slice/ssh.service", 0, 16),
