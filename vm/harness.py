@@ -68,6 +68,8 @@ class Vm:
         keep_console: Path | None = None,
     ) -> None:  # fmt: skip
         self.flavour = flavour or os.environ.get("OOMLANG_FLAVOUR", "default")
+        if self.flavour not in PATIENCE:
+            raise EnvironmentLacks(f"OOMLANG_FLAVOUR is `{self.flavour}`: it can be {', '.join(PATIENCE)}")
         self.memory_mib, self.cpus, self.swap_mib = memory_mib, cpus, swap_mib
         self.files, self.cmdline, self.accel = dict(files or {}), f"{CMDLINE[self.flavour]} {cmdline}", accel
         self.patience = PATIENCE[self.flavour]

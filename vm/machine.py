@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,8 @@ def run(argv: Sequence[str], limit: float = 300, *, folder: Path | None = None, 
 
 def missing_packages(packages: Sequence[str]) -> list[str]:
     """Those of Debian's packages that are not installed."""
+    if not shutil.which("dpkg-query"):
+        raise EnvironmentLacks("there is no dpkg-query: this needs Debian")
     query = subprocess.run(
         ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages],
         capture_output=True, text=True, check=False, timeout=30,
@@ -80,6 +83,8 @@ def install_packages(packages: Sequence[str]) -> None:
 def apt(*command: str, folder: Path | None = None) -> str:
     """Runs one of apt's commands; its standard output. Package lists may be absent or old: then gets them, tries again."""
     errors = ""
+    if not shutil.which(command[0]):
+        raise EnvironmentLacks(f"there is no {command[0]}: this needs Debian")
     for attempt in (command, ("apt-get", "update"), command):
         done = subprocess.run(
             attempt, cwd=folder, capture_output=True, text=True, check=False, timeout=1200,

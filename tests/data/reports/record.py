@@ -9,6 +9,7 @@ again when the reports should come from a newer kernel; the tests do not depend 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,9 +126,14 @@ def lines(records: list[LogRecord]) -> Iterator[bytes]:
         yield f"[{record.seconds:12.6f}] {text}\n".encode("utf-8", "surrogateescape")
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Record all scenarios, or those named."""
     use_environment()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(SCENARIOS)} (all)")
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        parser.error(f"there is no {', '.join(unknown)}; there is {', '.join(SCENARIOS)}")
     for name in names or list(SCENARIOS):
         scenario, machine = SCENARIOS[name]
         with Vm(**machine) as vm:  # type: ignore[arg-type]  # numbers only
@@ -144,4 +150,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import struct
+import subprocess
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from oomlang.compiler import Compilation, Target
 from oomlang.elf import ElfObject, Section
 from oomlang.targets.bpf.clang import compile_c
 from oomlang.targets.bpf.elf import read_bpf_object
+from oomlang.targets.bpf.inspect import BadObject, inspect_object
 
 POLICIES = {
     "empty": "",
@@ -104,3 +109,23 @@ class Image:
     def instruction(self, section: str, index: int) -> int:
         """Where an instruction stands."""
         return self.section(section).offset + 8 * index
+
+
+@functools.cache
+def foreign() -> bytes:
+    """An object that is none of ours."""
+    command = ["clang-19", "-O2", "-g", "-target", "bpfel", "-Wall", "-Werror"]
+    ran = subprocess.run(
+        [*command, "-c", str(Path(__file__).with_name("foreign.bpf.c")), "-o", "-"],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    return ran.stdout
+
+
+def refusal(data: bytes) -> str:
+    """Why it cannot be described."""
+    with pytest.raises(BadObject) as caught:
+        inspect_object(data)
+    return str(caught.value)
