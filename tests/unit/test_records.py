@@ -60,6 +60,7 @@ both_leaves = pytest.mark.parametrize("cls", [StandardLeaf, OurLeaf])
 
 @both
 def test_fields_are_given_by_place_or_name(cls: Any) -> None:
+    assert cls(1) != cls(1, 8)
     assert cls(1) == cls(low=1) == cls(1, 9) == cls(1, high=9) == cls(high=9, low=1)
 
 

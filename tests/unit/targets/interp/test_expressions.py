@@ -267,6 +267,30 @@ def test_an_unobservable_fact_is_its_whole_range_and_never_0() -> None:
     assert value(ir.Under("memcg", None, path_pattern(b"/a")), nowhere) == Interval(0, 1)
 
 
+@pytest.mark.parametrize(
+    "pattern, depth, expected",
+    [
+        (b"/a", None, 1),
+        (b"/*/b", None, 1),
+        (b"/a/b/c", None, Interval(0, 1)),
+        (b"/x", None, 0),
+        (b"/a/x/c", None, 0),
+        (b"/a", 1, 1),
+        (b"/a/b", 1, 0),
+        (b"/a/b", 2, 1),
+        (b"/a/b/c", 2, 0),
+        (b"/a/b/c", 3, Interval(0, 1)),
+        (b"/a/b/c/d", 3, 0),
+    ],
+)
+def test_of_an_unseen_cgroup_the_scope_tells_what_it_can(
+    pattern: bytes, depth: int | None, expected: object
+) -> None:
+    nowhere = Candidate(pid=1, comm=None, memcg=None, start=0, facts={})
+    node = ir.Under("memcg", depth, path_pattern(pattern))
+    assert value(node, nowhere, event=Event(total=1, scope=AB)) == expected
+
+
 def test_what_the_known_part_decides_is_decided() -> None:
     nowhere = Candidate(pid=1, comm=None, memcg=None, start=0, facts={})
     zero, one = ir.Number(0), ir.Number(1)
