@@ -6,8 +6,6 @@ from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
 from oomlang.semantics import model
 
-_OPERATIONS = {o: ir.Operation[o.name] for o in model.Operation}
-
 
 def lower(policy: model.Policy) -> ir.Policy:
     """The meaning of a policy that has no errors."""
@@ -19,27 +17,6 @@ class _Lowering:
         self._policy = policy
 
     def run(self) -> ir.Policy:
-        event_rules: list[ir.EventRule] = []
-        never: list[ir.Never] = []
-        keys: list[ir.Key] = []
-        for number, rule in enumerate(self._policy.rules, start=1):
-            origin = self._origin(number, rule)
-            match rule:
-                case model.EventRule(action=action, condition=condition):
-                    kernel = action is model.Action.KERNEL_DECIDES
-                    event_rules.append(
-                        ir.EventRule(
-                            origin=origin, kernel_decides=kernel, condition=_expression(condition, None)
-                        )
-                    )
-                case model.NeverKill(condition=condition):
-                    never.append(ir.Never(origin=origin, condition=_expression(condition, None)))
-                case model.KillFlag(first=first, condition=condition):
-                    keys.append(
-                        ir.FlagKey(origin=origin, condition=_expression(condition, None), first=first)
-                    )
-                case model.KillBy():
-                    keys.append(_key(origin, rule))
         return ir.Policy(
             name=self._policy.name,
             inputs=tuple(
@@ -54,9 +31,10 @@ class _Lowering:
                 for i in self._policy.inputs
             ),
             lets=tuple(self._let(let) for let in self._policy.lets),
-            event_rules=tuple(event_rules),
-            never=tuple(never),
-            keys=tuple(keys),
+            rules=tuple(
+                _rule(self._origin(number, rule), rule)
+                for number, rule in enumerate(self._policy.rules, start=1)
+            ),
         )
 
     def _let(self, let: model.Let) -> ir.LetDeclaration:
@@ -80,6 +58,22 @@ class _Lowering:
         )
 
 
+def _rule(origin: ir.Origin, rule: model.Rule) -> ir.Rule:
+    match rule:
+        case model.EventRule(action=action, condition=condition):
+            return ir.EventRule(
+                origin=origin,
+                kernel_decides=action is model.Action.KERNEL_DECIDES,
+                condition=_expression(condition, None),
+            )
+        case model.NeverKill(condition=condition):
+            return ir.Never(origin=origin, condition=_expression(condition, None))
+        case model.KillFlag(first=first, condition=condition):
+            return ir.FlagKey(origin=origin, condition=_expression(condition, None), first=first)
+        case model.KillBy():
+            return _key(origin, rule)
+
+
 def _key(origin: ir.Origin, rule: model.KillBy) -> ir.Key:
     kind = ir.EachDepthKey if rule.each_depth else ir.ValueKey
     return kind(
@@ -101,20 +95,14 @@ def _expression(node: model.Expression, depth: int | None) -> ir.Expression:
         case model.FactRef(fact=fact):
             return ir.Fact(fact.name, depth if fact.scope is Scope.MEMCG else None)
         case model.InputRef(input=declared):
-            return ir.Input(declared.name, depth if declared.per_memcg else None)
+            return ir.Input(declared.name, depth if declared.per_memcg else None, declared.per_memcg)
         case model.LetRef(let=let):
             return ir.Let(let.name, depth)
-        case model.Negate(operand=operand):
-            return ir.Negate(_expression(operand, depth))
-        case model.Absolute(operand=operand):
-            return ir.Absolute(_expression(operand, depth))
-        case model.Binary(operation=operation, left=left, right=right):
-            return ir.Binary(
-                _OPERATIONS[operation],
-                _expression(left, depth),
-                _expression(right, depth),
-                left.interval,
-                right.interval,
+        case model.Apply(operation=operation, operands=operands):
+            return ir.Apply(
+                operation,
+                tuple([_expression(o, depth) for o in operands]),
+                tuple([o.interval for o in operands]),
             )
         case model.Comparison(operator=operator, left=left, right=right):
             return ir.Compare(operator, _expression(left, depth), _expression(right, depth))

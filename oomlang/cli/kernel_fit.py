@@ -17,12 +17,13 @@ from oomlang.diagnostics import EnvironmentLacks
 from oomlang.facts import FACTS
 from oomlang.facts.table import ANCESTOR_FIELDS, FIELDS, GUARD_FIELDS, ID_FIELDS, MEMCG_FIELDS, TIE_FIELDS
 from oomlang.ir import nodes as ir
+from oomlang.ir.reads import Reads
 from oomlang.kernel.btf import Btf, BtfError, read_btf
 from oomlang.kernel.probe import kernel_btf_path
 from oomlang.kernel.requirements import missing_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    pass
 
 RUNNING = "running"
 _TEXT = 60
@@ -86,10 +87,11 @@ def rules_that_need(path: str, policy: ir.Policy) -> list[ir.Origin]:
     chains = list(_chains(path))
     if any(chain <= always for chain in chains for always in _ALWAYS):
         return []
+    reads = Reads(policy)
     return [
         rule.origin
-        for rule in _rules(policy)
-        if any(chain <= need for chain in chains for need in _needs(rule, policy))
+        for rule in policy.rules
+        if any(chain <= need for chain in chains for need in _needs(rule, reads))
     ]
 
 
@@ -132,31 +134,15 @@ def _type_of(declaration: str) -> str:
     return names[-1] if names else ""
 
 
-def _rules(policy: ir.Policy) -> list[ir.EventRule | ir.Never | ir.Key]:
-    rules: Iterable[ir.EventRule | ir.Never | ir.Key] = (*policy.event_rules, *policy.never, *policy.keys)
-    return sorted(rules, key=lambda rule: rule.origin.number)
-
-
-def _needs(rule: ir.EventRule | ir.Never | ir.Key, policy: ir.Policy) -> Iterator[frozenset[str]]:
+def _needs(rule: ir.Rule, reads: Reads) -> Iterator[frozenset[str]]:
     """The fields behind everything that a rule reads."""
     if isinstance(rule, ir.EachDepthKey):
         yield frozenset((*MEMCG_FIELDS, *ANCESTOR_FIELDS, *ID_FIELDS))
-    per_memcg = {declared.name for declared in policy.inputs if declared.per_memcg}
-    lets = {let.name: let.value for let in policy.lets}
-    pending = list(ir.rule_expressions(rule))
-    while pending:
-        node = pending.pop()
-        pending += ir.children(node)
-        match node:
-            case ir.Fact(name, depth) | ir.Match(name, depth, _) | ir.Under(name, depth, _):
-                yield frozenset(FACTS[name].kernel)
-            case ir.Input(name, depth):
-                if name in per_memcg:
-                    yield frozenset((*MEMCG_FIELDS, *ID_FIELDS))
-            case ir.Let(name, depth):
-                pending.append(lets[name])
-            case _:
-                depth = None
+    for name, depth in reads.of(*ir.rule_expressions(rule)):
+        if name in FACTS:
+            yield frozenset(FACTS[name].kernel)
+        elif name in reads.per_memcg:
+            yield frozenset((*MEMCG_FIELDS, *ID_FIELDS))
         if depth is not None:
             yield frozenset(ANCESTOR_FIELDS)
 

@@ -12,7 +12,7 @@ from oomlang.facts import FACTS
 from oomlang.facts.patterns import ANY, Glob
 from oomlang.host.model import MemcgPath
 from oomlang.ir import nodes as ir
-from oomlang.targets.interp.reads import reads
+from oomlang.ir.reads import reads
 
 _MOST_NAMES = 12
 
@@ -40,8 +40,9 @@ def constants(*policies: ir.Policy) -> Constants:
         for declared in policy.inputs:
             found.inputs.setdefault(declared.name, declared)
             found.numbers.setdefault(declared.name, set()).add(declared.default)
-        rules = (*policy.event_rules, *policy.never, *policy.keys)
-        roots = [e for rule in rules for e in ir.rule_expressions(rule)] + [let.value for let in policy.lets]
+        roots = [e for rule in policy.rules for e in ir.rule_expressions(rule)] + [
+            let.value for let in policy.lets
+        ]
         found.facts |= {name for name, _ in reads(roots, policy) if name in FACTS}
         for key in policy.keys:
             if isinstance(key, ir.ValueKey | ir.EachDepthKey) and key.step > 1:

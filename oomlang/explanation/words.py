@@ -14,6 +14,7 @@ from oomlang.diagnostics.visible import visible
 from oomlang.explanation.wording import UNSEEN, name_text, path_text, quantities, quantity
 from oomlang.facts import FACTS, Type
 from oomlang.ir import nodes as ir
+from oomlang.ir.reads import reads
 from oomlang.targets.interp import (
     Builtin,
     Candidate,
@@ -28,7 +29,6 @@ from oomlang.targets.interp import (
     Unevaluated,
     Verdict,
 )
-from oomlang.targets.interp.reads import reads
 
 _SHOWN = 3
 """Names in one sentence; the others are counted."""
@@ -276,11 +276,8 @@ class Words:
         return f" ({'; '.join(parts)})" if parts else ""
 
     @cached_property
-    def _rules(self) -> dict[int, ir.EventRule | ir.Never | ir.Key]:
-        policy = self.decision.policy
-        return {
-            r.origin.number: r for group in (policy.event_rules, policy.never, policy.keys) for r in group
-        }
+    def _rules(self) -> dict[int, ir.Rule]:
+        return {rule.origin.number: rule for rule in self.decision.policy.rules}
 
 
 def _levels(level: int, first: KeyValue, second: KeyValue) -> tuple[LevelValue, LevelValue]:

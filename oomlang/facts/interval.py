@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oomlang.facts.types import RATIO_LIMIT, RATIO_ONE, Type
+from oomlang.facts.types import Type
 
 INT64_MAX = 2**63 - 1
 
@@ -77,14 +77,6 @@ class Interval:
         if 0 in self or 0 in other:
             quotients.append(0)
         return hull(quotients)
-
-    def ratio(self, other: Interval) -> Interval:
-        """`self / other` as a saturating ratio."""
-        return self.divide(other, RATIO_ONE).clamped(-RATIO_LIMIT, RATIO_LIMIT)
-
-    def scaled(self, ratio: Interval) -> Interval:
-        """`trunc(self * ratio / 10000)`: a share of a size."""
-        return (self * ratio).divide(Interval(RATIO_ONE, RATIO_ONE))
 
     def steps(self, step: int) -> Interval:
         """`floor(self / step)`."""

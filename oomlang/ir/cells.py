@@ -17,7 +17,7 @@ from oomlang.facts import FACTS, Interval
 from oomlang.facts.patterns import PathPattern
 from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
-from oomlang.records import dataclass
+from oomlang.ir.levels import Level, levels
 
 _T = TypeVar("_T")
 
@@ -36,12 +36,15 @@ class TooManyCells(Exception):
     """There are more cases than are worth listing; nothing is claimed then."""
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
     """What the cells of a policy need to know of it."""
 
-    inputs: Mapping[str, ir.InputDeclaration]
-    lets: Mapping[str, ir.LetDeclaration]
+    def __init__(
+        self, inputs: Mapping[str, ir.InputDeclaration], lets: Mapping[str, ir.LetDeclaration]
+    ) -> None:
+        self.inputs = inputs
+        self.lets = lets
+        self._levels = levels(lets.values())
 
     def event_only(self, variable: Variable) -> bool:
         """Whether all candidates of one event give the same answer."""
@@ -49,18 +52,11 @@ class Context:
         if kind in ("text", "path"):
             return FACTS[str(subject)].scope is Scope.EVENT
         expressions = [subject, *rest] if kind == "order" else [subject]
-        return all(self._same_for_all(e) for e in expressions)  # type: ignore[arg-type]  # numbers and orders hold expressions
+        return not any(self.differs(e) for e in expressions)  # type: ignore[arg-type]  # numbers and orders hold expressions
 
-    def _same_for_all(self, node: ir.Expression) -> bool:
-        match node:
-            case ir.Fact(name) | ir.Match(name, _, _) | ir.Under(name, _, _):
-                return FACTS[name].scope is Scope.EVENT
-            case ir.Input(name):
-                return not self.inputs[name].per_memcg
-            case ir.Let(name):
-                return self._same_for_all(self.lets[name].value)
-            case _:
-                return all(self._same_for_all(c) for c in ir.children(node))
+    def differs(self, node: ir.Expression) -> bool:
+        """Whether a value can differ between two candidates of one event."""
+        return self._levels.fold(node) is not Level.EVENT
 
     def interval(self, node: ir.Expression) -> Interval | None:
         """The interval of what a number question is about, where it is at hand."""

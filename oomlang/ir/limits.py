@@ -6,27 +6,26 @@ BPF program; patterns and rules `at each depth` are functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 from oomlang.diagnostics import Code, Diagnostics
 from oomlang.facts.patterns import Glob, PathPattern
 from oomlang.facts.types import MAX_EACH_DEPTH, MAX_PATTERNS
 from oomlang.ir import nodes as ir
+from oomlang.ir.fold import Lets, Summary
 
 Pattern: TypeAlias = tuple[str, Glob | PathPattern]
 
 
 def check_limits(policy: ir.Policy, diagnostics: Diagnostics) -> None:
     """Say which rule is the first to need more than a program can have."""
-    lets = {let.name: let for let in policy.lets}
+    patterns = Lets(policy.lets, _Patterns())
     seen: set[Pattern] = set()
     each_depth = 0
-    rules = [*policy.event_rules, *policy.never, *policy.keys]
-    for rule in sorted(rules, key=lambda r: r.origin.number):
+    for rule in policy.rules:
         before = len(seen)
         for expression in ir.rule_expressions(rule):
-            seen.update(_patterns(expression, lets))
+            seen |= patterns.fold(expression)
         if before <= MAX_PATTERNS < len(seen):
             diagnostics.error(
                 Code.TOO_MANY,
@@ -45,22 +44,24 @@ def check_limits(policy: ir.Policy, diagnostics: Diagnostics) -> None:
                 )
 
 
-def _patterns(expression: ir.Expression, lets: dict[str, ir.LetDeclaration]) -> Iterator[Pattern]:
-    """Everything in an expression that becomes a matching function."""
-    pending, entered = [expression], set[str]()
-    while pending:
-        node = pending.pop()
+class _Patterns(Summary[frozenset[Pattern]]):
+    """Everything that becomes a matching function."""
+
+    def leaf(self, node: ir.Leaf) -> frozenset[Pattern]:
         match node:
             case ir.Match("comm", _, patterns):
-                yield from (("comm", p) for p in patterns if p.literal is None)
+                return frozenset([("comm", p) for p in patterns if p.literal is None])
             case ir.Match(_, _, patterns):
-                yield from (("name", p) for p in patterns)
+                return frozenset([("name", p) for p in patterns])
             case ir.Under(_, _, path):
-                yield ("path", path)
-                yield from (("name", c) for c in path.components if not c.matches_all)
-            case ir.Let(name, _):
-                if name not in entered:
-                    entered.add(name)
-                    pending.append(lets[name].value)
+                return frozenset(
+                    [("path", path), *(("name", c) for c in path.components if not c.matches_all)]
+                )
             case _:
-                pending.extend(ir.children(node))
+                return _NONE
+
+    def join(self, node: ir.Expression, parts: tuple[frozenset[Pattern], ...]) -> frozenset[Pattern]:
+        return _NONE.union(*parts)
+
+
+_NONE: frozenset[Pattern] = frozenset()

@@ -11,17 +11,14 @@ here can overflow. A condition is 0 or 1. The meaning of each node:
     Input(i, d)            the input i: one value, or (per memcg) the value set for the cgroup that a memcg fact with the
                            same view and depth would be read from, the default where none is set
     Let(l, d)              the let's expression; with a depth, every memcg fact and per-memcg input in it is read at it
-    Negate(x) Absolute(x)  -x, |x|
-    ADD SUBTRACT MULTIPLY  a + b, a - b, a · b
-    DIVIDE(a, b)           a / b truncated towards zero; 0 where b is 0
-    RATIO(a, b)            a · 10000 / b, computed exactly, truncated towards zero; 0 where b is 0; at most 10^12 and at
-                           least -10^12 (saturating)
-    SHARE(a, r)            a · r / 10000, computed exactly, truncated towards zero
-    MINIMUM MAXIMUM        the lesser, the greater
+                           (in a policy none of them has a depth of its own then)
+    Apply(o, xs)           the arithmetic operation o of the operands, as its module in `oomlang.operations` says
     Compare(op, a, b)      1 where a op b holds, else 0
     OneOf(x, values)       1 where x is one of the values
     Match(f, d, patterns)  1 where the text fact f matches one of the patterns, byte for byte
     Under(f, d, pattern)   1 where the cgroup f (`memcg` or `oom.memcg`) is named by the pattern or lies below such a one
+    Asked(f, d, questions) 1 where one of these questions about the cgroup f holds; they are numbers of `Policy.questions`.
+                           Only the passes make this node, in the place of `Under` and of `Match` on memcg.name.
     Logical(op, xs) Not(x) and, or, not
     Select(c, a, b)        a where c holds, else b
 
@@ -38,16 +35,26 @@ A policy decides an event like this:
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import IntEnum
+from functools import cached_property
 from typing import TypeAlias
 
 from oomlang.diagnostics import Span
 from oomlang.facts import Interval, Type
 from oomlang.facts.patterns import Glob, PathPattern
+from oomlang.operations import Operation
 from oomlang.records import dataclass
 
 LEAST = -(2**63)
 """Below every value: the key of a candidate for which `when` does not hold."""
+
+
+class Level(IntEnum):
+    """What a value depends on; see `oomlang.ir.levels`."""
+
+    EVENT = 0
+    MEMCG = 1
+    TASK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Fact:
 class Input:
     name: str
     depth: int | None = None
+    per_memcg: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +82,14 @@ class Let:
 
 
 @dataclass(frozen=True, slots=True)
-class Negate:
-    operand: Expression
-
-
-@dataclass(frozen=True, slots=True)
-class Absolute:
-    operand: Expression
-
-
-class Operation(Enum):
-    ADD = "add"
-    SUBTRACT = "subtract"
-    MULTIPLY = "multiply"
-    DIVIDE = "divide"
-    RATIO = "ratio"
-    SHARE = "share"
-    MINIMUM = "minimum"
-    MAXIMUM = "maximum"
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """`left` and `right` are the intervals' proofs too: `left_range`, `right_range` let a target leave out what cannot
-    happen (a negative dividend, a divisor of 0).
+class Apply:
+    """An arithmetic operation. `ranges` holds what each operand can be, as was proved: it lets a target leave out what
+    cannot happen (a negative dividend, a divisor of 0).
     """
 
     operation: Operation
-    left: Expression
-    right: Expression
-    left_range: Interval
-    right_range: Interval
+    operands: tuple[Expression, ...]
+    ranges: tuple[Interval, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +120,13 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    fact: str
+    depth: int | None
+    questions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Logical:
     operator: str
     operands: tuple[Expression, ...]
@@ -152,22 +144,13 @@ class Select:
     otherwise: Expression
 
 
-Expression: TypeAlias = (
-    Number
-    | Fact
-    | Input
-    | Let
-    | Negate
-    | Absolute
-    | Binary
-    | Compare
-    | OneOf
-    | Match
-    | Under
-    | Logical
-    | Not
-    | Select
-)
+Leaf: TypeAlias = Number | Fact | Input | Let | Match | Under | Asked
+"""A node without operands."""
+
+Expression: TypeAlias = Leaf | Apply | Compare | OneOf | Logical | Not | Select
+
+Question: TypeAlias = PathPattern | Glob
+"""What is asked about a cgroup: whether a pattern covers its path, or whether a glob matches its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +217,7 @@ class EachDepthKey:
 
 
 Key: TypeAlias = FlagKey | ValueKey | EachDepthKey
+Rule: TypeAlias = EventRule | Never | Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +232,10 @@ class InputDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetDeclaration:
+    """level: what the value depends on, TASK where no pass has found out. shared: whether a target should compute it once,
+    since it is used more than once.
+    """
+
     name: str
     type: Type
     interval: Interval
@@ -255,36 +243,55 @@ class LetDeclaration:
     line: int
     column: int
     text: str
+    level: Level = Level.TASK
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """A whole policy. `lets` come in an order in which each uses only earlier ones."""
-
+class _Policy:
     name: str
     inputs: tuple[InputDeclaration, ...]
     lets: tuple[LetDeclaration, ...]
-    event_rules: tuple[EventRule, ...]
-    never: tuple[Never, ...]
-    keys: tuple[Key, ...]
+    rules: tuple[Rule, ...]
+    questions: tuple[Question, ...] = ()
+
+
+class Policy(_Policy):
+    """A whole policy. `lets` come in an order in which each uses only earlier ones, `rules` in that of the policy.
+
+    questions: what `Asked` asks about cgroups, each once. event_rules, never, keys: the rules by what they do, each in the
+    policy's order.
+    """
+
+    @cached_property
+    def event_rules(self) -> tuple[EventRule, ...]:
+        return tuple([r for r in self.rules if isinstance(r, EventRule)])
+
+    @cached_property
+    def never(self) -> tuple[Never, ...]:
+        return tuple([r for r in self.rules if isinstance(r, Never)])
+
+    @cached_property
+    def keys(self) -> tuple[Key, ...]:
+        return tuple([r for r in self.rules if not isinstance(r, EventRule | Never)])
 
 
 def children(node: Expression) -> tuple[Expression, ...]:
     """The operands of an expression, left to right."""
     match node:
-        case Number() | Fact() | Input() | Let() | Match() | Under():
+        case Number() | Fact() | Input() | Let() | Match() | Under() | Asked():
             return ()
-        case Negate(operand) | Absolute(operand) | Not(operand) | OneOf(operand, _):
+        case Not(operand) | OneOf(operand, _):
             return (operand,)
-        case Binary(_, left, right, _, _) | Compare(_, left, right):
+        case Compare(_, left, right):
             return (left, right)
-        case Logical(_, operands):
+        case Apply(_, operands, _) | Logical(_, operands):
             return operands
         case Select(condition, then, otherwise):
             return (condition, then, otherwise)
 
 
-def rule_expressions(rule: EventRule | Never | Key) -> tuple[Expression, ...]:
+def rule_expressions(rule: Rule) -> tuple[Expression, ...]:
     """The expressions of a rule."""
     match rule:
         case EventRule(condition=condition) | Never(condition=condition) | FlagKey(condition=condition):

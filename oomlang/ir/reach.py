@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from oomlang.diagnostics import Code, Diagnostics, Label
-from oomlang.facts import FACTS
-from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
 from oomlang.ir.cells import Cells, Context, TooManyCells, Variable, atoms, variable
 
@@ -86,7 +84,7 @@ class _Reach:
 
     def run(self) -> None:
         policy = self._policy
-        rules: list[ir.EventRule | ir.Never | ir.Key] = [*policy.event_rules, *policy.never, *policy.keys]
+        rules = [*policy.event_rules, *policy.never, *policy.keys]
         constant = {id(r) for r in rules if self._constant(r)}
         for event_rule in policy.event_rules:
             if id(event_rule) not in constant:
@@ -102,7 +100,7 @@ class _Reach:
 
     # Conditions on their own
 
-    def _constant(self, rule: ir.EventRule | ir.Never | ir.Key) -> bool:
+    def _constant(self, rule: ir.Rule) -> bool:
         """Whether a rule's condition is always true or never true; says so."""
         condition = rule.when if isinstance(rule, ir.ValueKey | ir.EachDepthKey) else rule.condition
         if condition is None:
@@ -265,7 +263,7 @@ class _Reach:
             return "a rule above tells any two candidates apart, so this one is never asked", (label,)
         if isinstance(key, ir.FlagKey):
             return self._decided(key.condition, "this rule")
-        if key.interval.is_point or not self._differs(key.value):
+        if key.interval.is_point or not self._context.differs(key.value):
             return "this value is the same for all candidates of an event", ()
         if (earlier := self._ranked(key)) is not None:
             return "a rule above already ranks by this value", (Label(span=earlier[1].span, text="this one"),)
@@ -287,18 +285,6 @@ class _Reach:
             # Level candidates agree on `when`; where it holds, a rule without it has compared the value.
             same = self._values.get((type(key), value, None))
         return same if same is not None and key.step % same[0] == 0 else None
-
-    def _differs(self, node: ir.Expression) -> bool:
-        """Whether a value can differ between two candidates of one event."""
-        match node:
-            case ir.Fact(name) | ir.Match(name, _, _) | ir.Under(name, _, _):
-                return FACTS[name].scope is not Scope.EVENT
-            case ir.Input(name):
-                return self._context.inputs[name].per_memcg
-            case ir.Let(name):
-                return self._differs(self._context.lets[name].value)
-            case _:
-                return any(self._differs(c) for c in ir.children(node))
 
     def _decided(self, condition: ir.Expression, what: str) -> tuple[str, tuple[Label, ...]] | None:
         """Whether earlier rules make a condition the same for any two candidates that are still level."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from functools import partial
 
 from oomlang.facts import spell
+from oomlang.facts.patterns import Glob, PathPattern
 from oomlang.ir import nodes as ir
-
-_SIGNS = {
-    ir.Operation.ADD: "+",
-    ir.Operation.SUBTRACT: "-",
-    ir.Operation.MULTIPLY: "*",
-    ir.Operation.DIVIDE: "/",
-}
+from oomlang.ir.fold import Algebra, fold
 
 
 def policy_text(policy: ir.Policy) -> str:
     """A whole policy. Every operation stands in parentheses, every number in base units."""
+    text = partial(expression_text, questions=policy.questions)
     lines = [f"policy {policy.name}"]
     for declared in policy.inputs:
         kind = "memcg input" if declared.per_memcg else "knob"
@@ -24,66 +21,88 @@ def policy_text(policy: ir.Policy) -> str:
         lines.append(f"{kind} {declared.name}: {declared.type.value} = {default}")
     for let in policy.lets:
         low, high = let.interval.low, let.interval.high
-        lines.append(f"let {let.name}: {let.type.value} in [{low}, {high}] = {expression_text(let.value)}")
+        lines.append(f"let {let.name}: {let.type.value} in [{low}, {high}] = {text(let.value)}")
     for rule in policy.event_rules:
         action = "kernel decides" if rule.kernel_decides else "kill nothing"
-        lines.append(f"{rule.origin.line}: {action} if {expression_text(rule.condition)}")
+        lines.append(f"{rule.origin.line}: {action} if {text(rule.condition)}")
     for never in policy.never:
-        lines.append(f"{never.origin.line}: never {expression_text(never.condition)}")
-    lines += [f"{key.origin.line}: {_key(key)}" for key in policy.keys]
+        lines.append(f"{never.origin.line}: never {text(never.condition)}")
+    lines += [f"{key.origin.line}: {_key(key, text)}" for key in policy.keys]
     return "\n".join(lines) + "\n"
 
 
-def _key(key: ir.Key) -> str:
+def _key(key: ir.Key, text: Callable[[ir.Expression], str]) -> str:
     match key:
         case ir.FlagKey(condition=condition, first=first):
-            return f"key {expression_text(condition)}" if first else f"key not {expression_text(condition)}"
+            return f"key {text(condition)}" if first else f"key not {text(condition)}"
         case ir.ValueKey(value=value) | ir.EachDepthKey(value=value):
-            number = expression_text(value)
+            number = text(value)
             if key.step != 1:
                 number = f"floor({number} / {key.step})"
             if not key.highest:
                 number = f"-{number}"
             each = " at each depth" if isinstance(key, ir.EachDepthKey) else ""
-            when = f" if {expression_text(key.when)} else LEAST" if key.when is not None else ""
+            when = f" if {text(key.when)} else LEAST" if key.when is not None else ""
             return f"key {number}{each}{when}"
+
+
+class _Text(Algebra[str]):
+    def __init__(self, questions: tuple[ir.Question, ...]) -> None:
+        self._questions = questions
+
+    def number(self, node: ir.Number) -> str:
+        return str(node.value)
+
+    def fact(self, node: ir.Fact) -> str:
+        return _at(node.name, node.depth)
+
+    def input(self, node: ir.Input) -> str:
+        return _at(node.name, node.depth)
+
+    def let(self, node: ir.Let) -> str:
+        return _at(node.name, node.depth)
+
+    def match(self, node: ir.Match) -> str:
+        return f"({_at(node.fact, node.depth)} matches {', '.join(map(_quoted, node.patterns))})"
+
+    def under(self, node: ir.Under) -> str:
+        return f"({_at(node.fact, node.depth)} under {_quoted(node.pattern)})"
+
+    def asked(self, node: ir.Asked) -> str:
+        about = _at(node.fact, node.depth)
+        asked = [self._questions[number] for number in node.questions]
+        return f"({' or '.join([f'{about} {_KINDS[type(q)]} {_quoted(q)}' for q in asked])})"
+
+    def apply(self, node: ir.Apply, operands: tuple[str, ...]) -> str:
+        return node.operation.text(operands)
+
+    def compare(self, node: ir.Compare, left: str, right: str) -> str:
+        return f"({left} {node.operator} {right})"
+
+    def one_of(self, node: ir.OneOf, subject: str) -> str:
+        return f"({subject} in {{{', '.join(map(str, node.values))}}})"
+
+    def logical(self, node: ir.Logical, operands: tuple[str, ...]) -> str:
+        return f"({f' {node.operator} '.join(operands)})"
+
+    def not_(self, node: ir.Not, operand: str) -> str:
+        return f"not {operand}"
+
+    def select(self, node: ir.Select, condition: str, then: str, otherwise: str) -> str:
+        return f"({then} if {condition} else {otherwise})"
+
+
+_KINDS = {PathPattern: "under", Glob: "named"}
 
 
 def _at(name: str, depth: int | None) -> str:
     return name if depth is None else f"{name}@{depth}"
 
 
-def expression_text(node: ir.Expression) -> str:
-    """An expression. `memcg.usage@2` is a fact at depth 2."""
-    match node:
-        case ir.Number(value):
-            return str(value)
-        case ir.Fact(name, depth) | ir.Input(name, depth) | ir.Let(name, depth):
-            return _at(name, depth)
-        case ir.Negate(operand):
-            return f"-{expression_text(operand)}"
-        case ir.Absolute(operand):
-            return f"|{expression_text(operand)}|"
-        case ir.Binary(operation, left, right, _, _):
-            sides = expression_text(left), expression_text(right)
-            sign = _SIGNS.get(operation)
-            return f"({sides[0]} {sign} {sides[1]})" if sign else f"{operation.value}({', '.join(sides)})"
-        case ir.Compare(operator, left, right):
-            return f"({expression_text(left)} {operator} {expression_text(right)})"
-        case ir.OneOf(subject, values):
-            return f"({expression_text(subject)} in {{{', '.join(map(str, values))}}})"
-        case ir.Match(fact, depth, patterns):
-            texts = ", ".join(repr(p.text)[1:] for p in patterns)
-            return f"({_at(fact, depth)} matches {texts})"
-        case ir.Under(fact, depth, pattern):
-            return f"({_at(fact, depth)} under {repr(pattern.text)[1:]})"
-        case ir.Logical(operator, operands):
-            return f"({f' {operator} '.join(map(expression_text, operands))})"
-        case ir.Not(operand):
-            return f"not {expression_text(operand)}"
-        case ir.Select(condition, then, otherwise):
-            return (
-                f"({expression_text(then)} if {expression_text(condition)} else {expression_text(otherwise)})"
-            )
-        case _:
-            assert_never(node)
+def _quoted(pattern: ir.Question) -> str:
+    return repr(pattern.text)[1:]
+
+
+def expression_text(node: ir.Expression, questions: tuple[ir.Question, ...] = ()) -> str:
+    """An expression. `memcg.usage@2` is a fact at depth 2. questions: the policy's."""
+    return fold(node, _Text(questions))

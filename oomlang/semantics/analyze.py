@@ -6,11 +6,12 @@ from oomlang.diagnostics import Code, Diagnostics, Label, Span
 from oomlang.facts import FACTS, INPUT_RANGES, Fact, Type, spell
 from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_INPUTS, MAX_LETS, MAX_RULES, POLICY_NAME_BYTES
+from oomlang.operations import FUNCTIONS
 from oomlang.semantics import model
 from oomlang.semantics.expressions import Expressions
 from oomlang.semantics.mends import example, with_unit
 from oomlang.semantics.reads import candidate_read, contains_depth, needs_memcg, task_fact
-from oomlang.semantics.scope import FUNCTIONS, INPUT_TYPES, WORDS, Names
+from oomlang.semantics.scope import INPUT_TYPES, WORDS, Names
 from oomlang.semantics.tests import Tests
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean

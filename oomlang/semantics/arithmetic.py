@@ -5,10 +5,9 @@ from __future__ import annotations
 from oomlang.diagnostics import Code, Label, Span
 from oomlang.facts import Type, spell
 from oomlang.facts.types import MAX_ARGUMENTS, MAX_DEPTH
-from oomlang.semantics import mends, model, operators
-from oomlang.semantics.model import Operation
+from oomlang.operations import FUNCTIONS, NEGATE, OPERATIONS, Operation, resolve
+from oomlang.semantics import mends, model
 from oomlang.semantics.reads import contains_depth, needs_memcg
-from oomlang.semantics.scope import FUNCTIONS
 from oomlang.semantics.typing import Typing, range_text
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean
@@ -29,16 +28,16 @@ class Arithmetic(Typing):
                 Code.UNKNOWN_FUNCTION, node.function.span, f"unknown function `{name}`", help=help
             )
             return None
-        least, most = FUNCTIONS[name]
-        count = len(node.arguments)
-        if count < least or (most is not None and count > most):
-            expected = f"{least}" if least == most else f"{least} or more"
+        operation = FUNCTIONS[name]
+        count, least = len(node.arguments), operation.arity
+        if count < least or (count > least and not operation.repeats):
+            expected = f"{least} or more" if operation.repeats else f"{least}"
             arguments = "argument" if expected == "1" else "arguments"
             self._diagnostics.error(
                 Code.ARGUMENT_COUNT,
                 node.span,
                 f"`{name}` takes {expected} {arguments}, and gets {count}",
-                help="clamp(value, lowest, highest)" if name == "clamp" else "",
+                help=f"{name}({operation.parameters})" if operation.parameters else "",
             )
             return None
         if count > MAX_ARGUMENTS:
@@ -49,45 +48,35 @@ class Arithmetic(Typing):
         operands = self._operands(*node.arguments)
         if operands is None or not self._numbers(operands, f"`{name}`"):
             return None
-        for other in operands[1:]:
-            if other.type is not operands[0].type:
-                self._unit_mismatch(node.span, f"`{name}` needs arguments of one unit", operands[0], other)
-                return None
-        if name == "abs":
-            (operand,) = operands
-            return model.Absolute(
-                span=node.span, type=operand.type, interval=operand.interval.absolute(), operand=operand
-            )
-        if name == "clamp":
-            value, low, high = operands
-            raised = self._binary(node.span, Operation.MAXIMUM, value.type, value, low)
-            return raised and self._binary(node.span, Operation.MINIMUM, value.type, raised, high)
-        operation = Operation.MINIMUM if name == "min" else Operation.MAXIMUM
-        result: model.Expression | None = operands[0]
-        for other in operands[1:]:
-            result = result and self._binary(node.span, operation, other.type, result, other)
+        if operation.result(tuple([o.type for o in operands[:least]])) is None or (
+            operation.repeats and any(o.type is not operands[0].type for o in operands)
+        ):
+            other = next((o for o in operands if o.type is not operands[0].type), operands[0])
+            self._unit_mismatch(node.span, f"`{name}` needs {operation.needs}", operands[0], other)
+            return None
+        result = self._apply(node.span, operation, operands[:least])
+        for other in operands[least:]:
+            result = result and self._apply(node.span, operation, [result, other])
         return result
 
     def _negative(self, node: tree.Negative) -> model.Expression | None:
         operand = self.expression(node.operand)
         if operand is None or not self._numbers([operand], "`-`"):
             return None
-        return model.Negate(span=node.span, type=operand.type, interval=-operand.interval, operand=operand)
+        return self._apply(node.span, NEGATE, [operand])
 
     def _arithmetic(self, node: tree.Arithmetic) -> model.Expression | None:
         operands = self._operands(node.left, node.right)
         if operands is None or not self._numbers(operands, f"`{node.operator}`"):
             return None
         left, right = operands
-        resolved = operators.resolve(node.operator, left.type, right.type)
+        resolved = resolve(node.operator, (left.type, right.type))
         if resolved is None:
-            verb = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}[node.operator]
-            join = {"+": "to", "-": "from", "*": "by", "/": "by"}[node.operator]
-            first, second = (right, left) if node.operator in "+-" else (left, right)
+            phrase = next(o.phrase for o in OPERATIONS if o.sign == node.operator and o.arity == 2)
             self._diagnostics.error(
                 Code.BAD_ARITHMETIC,
                 node.span,
-                f"cannot {verb} {first.type.phrase} {join} {second.type.phrase}",
+                f"cannot {phrase.format(left.type.phrase, right.type.phrase)}",
                 labels=(
                     Label(span=left.span, text=left.type.value),
                     Label(span=right.span, text=right.type.value),
@@ -97,10 +86,8 @@ class Arithmetic(Typing):
                 ),
             )
             return None
-        operation, type = resolved
-        if not operators.ratio_on_right(operation, left.type, right.type):
-            left, right = right, left
-        if operation in (Operation.DIVIDE, Operation.RATIO) and 0 in right.interval:
+        operation, turned = resolved
+        if operation.divides and 0 in right.interval:
             if right.interval.is_point:
                 self._diagnostics.error(
                     Code.DIVISOR_ZERO, node.right.span, "this divides by 0, which gives 0"
@@ -112,28 +99,29 @@ class Arithmetic(Typing):
                     f"`{self._text(node.right)}` can be 0, and x / 0 is 0",
                     help=f"write max({self._text(node.right)}, {spell(_one(right.type), right.type)}) if 0 is not meant",
                 )
-        return self._binary(node.span, operation, type, left, right)
+        return self._apply(node.span, operation, [right, left] if turned else [left, right])
 
-    def _binary(
-        self, span: Span, operation: Operation, type: Type, left: model.Expression, right: model.Expression
+    def _apply(
+        self, span: Span, operation: Operation, operands: list[model.Expression]
     ) -> model.Expression | None:
-        interval = operators.apply(operation, left.interval, right.interval)
-        fits = interval.fits
-        if operation is Operation.RATIO:
-            fits = max(right.interval.high, -right.interval.low) <= operators.MAX_RATIO_DIVISOR
-        elif operation is Operation.SHARE:
-            fits = fits and right.interval.absolute().high <= operators.MAX_SHARE
-        if not fits:
+        type = operation.result(tuple([o.type for o in operands]))
+        assert type is not None  # whoever applies it has looked
+        ranges = tuple([o.interval for o in operands])
+        if not operation.fits(ranges):
             self._diagnostics.error(
                 Code.OVERFLOW,
                 span,
                 "this can leave the 64-bit range",
-                labels=tuple(Label(span=o.span, text=range_text(o)) for o in (left, right) if o.span != span),
+                labels=tuple(Label(span=o.span, text=range_text(o)) for o in operands if o.span != span),
                 help="bound an operand with min, max or clamp, or divide it first",
             )
             return None
-        return model.Binary(
-            span=span, type=type, interval=interval, operation=operation, left=left, right=right
+        return model.Apply(
+            span=span,
+            type=type,
+            interval=operation.interval(ranges),
+            operation=operation,
+            operands=tuple(operands),
         )
 
     def _conditional(self, node: tree.Conditional) -> model.Expression | None:

@@ -11,20 +11,8 @@ from enum import Enum
 from oomlang.diagnostics import Source, Span
 from oomlang.facts import Fact, Interval, Type
 from oomlang.facts.patterns import Glob, PathPattern
+from oomlang.operations import Operation
 from oomlang.records import dataclass
-
-
-class Operation(Enum):
-    """What two numbers make. The meaning of each is written in `oomlang.ir.nodes`."""
-
-    ADD = "+"
-    SUBTRACT = "-"
-    MULTIPLY = "*"
-    DIVIDE = "/"
-    RATIO = "ratio"
-    SHARE = "share"
-    MINIMUM = "min"
-    MAXIMUM = "max"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +45,9 @@ class LetRef(Typed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Negate(Typed):
-    operand: Expression
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Absolute(Typed):
-    operand: Expression
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binary(Typed):
+class Apply(Typed):
     operation: Operation
-    left: Expression
-    right: Expression
+    operands: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +114,7 @@ Expression = (
     | FactRef
     | InputRef
     | LetRef
-    | Negate
-    | Absolute
-    | Binary
+    | Apply
     | Comparison
     | OneOf
     | Match
@@ -156,18 +131,13 @@ def children(node: Expression) -> tuple[Expression, ...]:
     match node:
         case Constant() | FactRef() | InputRef() | LetRef() | Match() | Under():
             return ()
-        case (
-            Negate(operand=operand)
-            | Absolute(operand=operand)
-            | Not(operand=operand)
-            | AtDepth(operand=operand)
-        ):
+        case Not(operand=operand) | AtDepth(operand=operand):
             return (operand,)
-        case Binary(left=left, right=right) | Comparison(left=left, right=right):
+        case Comparison(left=left, right=right):
             return (left, right)
         case OneOf(subject=subject):
             return (subject,)
-        case Logical(operands=operands):
+        case Apply(operands=operands) | Logical(operands=operands):
             return operands
         case Select(condition=condition, then=then, otherwise=otherwise):
             return (condition, then, otherwise)

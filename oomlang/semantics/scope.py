@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from oomlang.facts import FACTS, Type
+from oomlang.operations import FUNCTIONS
 from oomlang.semantics import model
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean
-
-FUNCTIONS = {"min": (2, None), "max": (2, None), "abs": (1, 1), "clamp": (3, 3)}
-"""Functions with the least and the most number of arguments (None: any number)."""
 
 INPUT_TYPES = {t.value: t for t in (Type.INT, Type.BYTES, Type.RATIO, Type.DURATION, Type.BOOL)}
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from oomlang.facts import FACTS, Interval, Scope, Type, spell
 from oomlang.facts.types import RATIO_LIMIT, RATIO_ONE
+from oomlang.operations import RATIO, SHARE
 
 CANDIDATE = frozenset({Scope.TASK, Scope.MEMCG})
 """The scopes of what can differ between two candidates of one event."""
@@ -130,7 +131,7 @@ def share(left: Term, right: Term) -> Term | None:
     size, ratio = (left, right) if right.type is Type.RATIO else (right, left)
     if ratio.range.absolute().high > RATIO_LIMIT:
         return None
-    return _arithmetic(left, "*", right, size.type, size.range.scaled(ratio.range))
+    return _arithmetic(left, "*", right, size.type, SHARE.interval((size.range, ratio.range)))
 
 
 def divide(left: Term, right: Term) -> Term | None:
@@ -139,7 +140,7 @@ def divide(left: Term, right: Term) -> Term | None:
         return _arithmetic(left, "/", right, left.type, left.range.divide(right.range))
     if right.range.absolute().high > _LARGEST_DIVISOR_OF_RATIO:
         return None
-    return _arithmetic(left, "/", right, Type.RATIO, left.range.ratio(right.range))
+    return _arithmetic(left, "/", right, Type.RATIO, RATIO.interval((left.range, right.range)))
 
 
 def _arithmetic(left: Term, operator: str, right: Term, type: Type, range: Interval) -> Term | None:

@@ -21,8 +21,9 @@ from oomlang.compiler import TARGETS, Compilation, Target, check, emit_c
 from oomlang.data import data_path
 from oomlang.diagnostics.render import render_text
 from oomlang.facts import FACTS, INPUT_RANGES, UNITS, types
+from oomlang.operations import FUNCTIONS
 from oomlang.policy_tests import run_tests
-from oomlang.semantics.scope import FUNCTIONS, INPUT_TYPES
+from oomlang.semantics.scope import INPUT_TYPES
 from oomlang.syntax.printer import format_text
 
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ from typing import Any
 
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
+from oomlang.ir.fold import Summary, fold
 from oomlang.records import dataclass
 from oomlang.targets.bpf.lines import Owned
 from oomlang.targets.bpf.readers import C_TYPES
@@ -115,7 +116,7 @@ class Metadata:
             "programs": [{"name": n, "section": s} for n, s in _PROGRAMS[target].items()],
             "maps": _maps(policy, target),
             "inputs": [_input(i) for i in policy.inputs],
-            "rules": [_rule(r, collector, owned) for r in _in_order(policy)],
+            "rules": [_rule(r, collector, owned) for r in policy.rules],
             "lets": [_let(let, owned) for let in policy.lets],
             "facts": sorted(facts),
             "loops": sorted(loops),
@@ -124,11 +125,6 @@ class Metadata:
         if layout is not None:
             data["record"] = {"size": layout.size, "fields": [list(f) for f in layout.fields]}
         return Metadata(data=data)
-
-
-def _in_order(policy: ir.Policy) -> list[ir.EventRule | ir.Never | ir.Key]:
-    rules = [*policy.event_rules, *policy.never, *policy.keys]
-    return sorted(rules, key=lambda r: r.origin.number)
 
 
 def _maps(policy: ir.Policy, target: str) -> list[dict[str, Any]]:
@@ -157,7 +153,7 @@ def _input(declared: ir.InputDeclaration) -> dict[str, Any]:
     }
 
 
-def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector, owned: Owned) -> dict[str, Any]:
+def _rule(rule: ir.Rule, collector: Collector, owned: Owned) -> dict[str, Any]:
     needs = Needs()
     collector.rule(rule, needs)
     match rule:
@@ -203,25 +199,30 @@ def _bound(policy: ir.Policy) -> int:
     """Instructions that the program can have at most: a frame, and so many for each thing that a policy
     reads or says. Several times what was seen.
     """
-    expressions = [e for r in _in_order(policy) for e in ir.rule_expressions(r)]
+    expressions = [e for r in policy.rules for e in ir.rule_expressions(r)]
     expressions += [let.value for let in policy.lets]
-    count, pending = 0, expressions
-    while pending:
-        node = pending.pop()
-        count += 1
-        match node:
-            case ir.Match(_, _, patterns):
-                count += sum(3 + len(p.parts) + p.shortest // 4 for p in patterns)
-            case ir.Under(_, _, pattern):
-                count += sum(4 + len(c.parts) + c.shortest // 4 for c in pattern.components)
-            case ir.OneOf(_, values):
-                count += len(values)
-            case _:
-                pending.extend(ir.children(node))
+    count = sum([fold(e, _Size()) for e in expressions])
     walks = sum(isinstance(k, ir.EachDepthKey) for k in policy.keys)
     needs = Collector(policy).policy(policy)
     reads = len(needs.facts) + sum(len(v.facts) + len(v.inputs) + 1 for v in needs.views.values())
     return 900 + 16 * count + 60 * len(policy.keys) + 400 * walks + 80 * reads + 40 * len(policy.inputs)
+
+
+class _Size(Summary[int]):
+    """How much code an expression can become, in steps of some instructions."""
+
+    def leaf(self, node: ir.Leaf) -> int:
+        match node:
+            case ir.Match(_, _, patterns):
+                return 1 + sum(3 + len(p.parts) + p.shortest // 4 for p in patterns)
+            case ir.Under(_, _, pattern):
+                return 1 + sum(4 + len(c.parts) + c.shortest // 4 for c in pattern.components)
+            case _:
+                return 1
+
+    def join(self, node: ir.Expression, parts: tuple[int, ...]) -> int:
+        values = len(node.values) if isinstance(node, ir.OneOf) else 0
+        return 1 + values + sum(parts)
 
 
 def metadata_json(metadata: Metadata) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from oomlang.facts import FACTS
 from oomlang.facts.table import Scope
 from oomlang.ir import nodes as ir
+from oomlang.ir.reads import Reads
 
 ViewKey: TypeAlias = int | tuple[str, int] | None
 
@@ -62,49 +63,40 @@ class Needs:
 
 
 class Collector:
-    """Walks expressions, lets included, and notes what they read."""
+    """Notes what expressions read, lets looked into."""
 
     def __init__(self, policy: ir.Policy) -> None:
-        self._inputs = {i.name: i for i in policy.inputs}
-        self._lets = {let.name: let for let in policy.lets}
+        self._reads = Reads(policy)
 
     def policy(self, policy: ir.Policy) -> Needs:
         """What a whole policy reads."""
         needs = Needs()
-        for rule in (*policy.event_rules, *policy.never, *policy.keys):
+        for rule in policy.rules:
             self.rule(rule, needs)
         return needs
 
-    def rule(self, rule: ir.EventRule | ir.Never | ir.Key, needs: Needs) -> None:
+    def rule(self, rule: ir.Rule, needs: Needs) -> None:
         """Add what one rule reads."""
-        seen: set[tuple[str, ViewKey]] = set()
         if isinstance(rule, ir.EachDepthKey):
             needs.view(None)
-            self._walk(rule.value, ("each", rule.origin.number), needs, seen)
+            self._note(rule.value, ("each", rule.origin.number), needs)
             if rule.when is not None:
-                self._walk(rule.when, None, needs, seen)
+                self._note(rule.when, None, needs)
             return
         for expression in ir.rule_expressions(rule):
-            self._walk(expression, None, needs, seen)
+            self._note(expression, None, needs)
 
-    def _walk(self, node: ir.Expression, view: ViewKey, needs: Needs, seen: set[tuple[str, ViewKey]]) -> None:
-        match node:
-            case ir.Fact(name, depth) | ir.Match(name, depth, _) | ir.Under(name, depth, _):
-                scope = FACTS[name].scope
-                if scope is Scope.MEMCG:
-                    needs.view(depth or view).facts.add(name)
-                else:
-                    (needs.task if scope is Scope.TASK else needs.event).add(name)
-            case ir.Input(name, depth):
-                if self._inputs[name].per_memcg:
+    def _note(self, expression: ir.Expression, view: ViewKey, needs: Needs) -> None:
+        found = self._reads.of(expression)
+        needs.lets |= self._reads.lets(expression)
+        for name, depth in found:
+            fact = FACTS.get(name)
+            if fact is None:
+                if name in self._reads.per_memcg:
                     needs.view(depth or view).inputs.add(name)
                 else:
                     needs.knobs.add(name)
-            case ir.Let(name, depth):
-                needs.lets.add(name)
-                if (name, depth or view) not in seen:
-                    seen.add((name, depth or view))
-                    self._walk(self._lets[name].value, depth or view, needs, seen)
-            case _:
-                for child in ir.children(node):
-                    self._walk(child, view, needs, seen)
+            elif fact.scope is Scope.MEMCG:
+                needs.view(depth or view).facts.add(name)
+            else:
+                (needs.task if fact.scope is Scope.TASK else needs.event).add(name)

@@ -22,11 +22,11 @@ from itertools import pairwise
 from oomlang.facts import FACTS, Interval
 from oomlang.facts.table import TEXT_BYTES
 from oomlang.ir import nodes as ir
+from oomlang.ir.reads import Read, reads
 from oomlang.targets.interp import values
 from oomlang.targets.interp.keys import Builtin, Decider, KeyColumn
 from oomlang.targets.interp.machine import Candidate, Guard, Machine
 from oomlang.targets.interp.ranking import Ranking
-from oomlang.targets.interp.reads import Read, reads
 from oomlang.targets.interp.results import (
     Assessment,
     Comparison,
@@ -38,7 +38,7 @@ from oomlang.targets.interp.results import (
     Verdict,
 )
 
-STOCK = ir.Policy(name="stock", inputs=(), lets=(), event_rules=(), never=(), keys=())
+STOCK = ir.Policy(name="stock", inputs=(), lets=(), rules=())
 """The empty policy: what the kernel itself would do."""
 
 
@@ -273,8 +273,7 @@ class Decision:
     @cached_property
     def _reads(self) -> tuple[Read, ...]:
         """What the policy or a built-in key reads: facts in the order of the table, then inputs."""
-        rules = (*self.policy.event_rules, *self.policy.never, *self.policy.keys)
-        asked = reads([e for rule in rules for e in ir.rule_expressions(rule)], self.policy)
+        asked = reads([e for rule in self.policy.rules for e in ir.rule_expressions(rule)], self.policy)
         places = {name: i for i, name in enumerate((*FACTS, *(i.name for i in self.policy.inputs)))}
         return tuple(sorted({*asked, ("badness", None)}, key=lambda read: (places[read[0]], read[1] or 0)))
 

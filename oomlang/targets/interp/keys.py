@@ -15,10 +15,11 @@ from operator import neg, not_
 from typing import Any, TypeAlias
 
 from oomlang.ir import nodes as ir
+from oomlang.ir.levels import Level
 from oomlang.targets.interp import values
 from oomlang.targets.interp.expressions import Evaluation
 from oomlang.targets.interp.machine import Machine
-from oomlang.targets.interp.readers import Column, Level
+from oomlang.targets.interp.readers import Column
 from oomlang.targets.interp.tree import Tree
 from oomlang.targets.interp.values import Value
 

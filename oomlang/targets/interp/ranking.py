@@ -25,11 +25,12 @@ from itertools import compress
 from oomlang.diagnostics import InternalError
 from oomlang.facts import Interval
 from oomlang.ir import nodes as ir
+from oomlang.ir.levels import Level
 from oomlang.targets.interp import values
 from oomlang.targets.interp.expressions import Evaluation
 from oomlang.targets.interp.keys import KeyColumn, key_columns
 from oomlang.targets.interp.machine import Candidate, Guard, Machine, Memcg
-from oomlang.targets.interp.readers import Level, View
+from oomlang.targets.interp.readers import View
 
 ADJ_MIN = -1000
 """`OOM_SCORE_ADJ_MIN`: never a victim."""

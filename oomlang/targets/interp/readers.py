@@ -9,27 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 from oomlang.facts import FACTS, Interval, Scope
 from oomlang.facts.table import TEXT_BYTES
-from oomlang.ir import nodes as ir
+from oomlang.ir.levels import Level
+from oomlang.operations import ADD, MULTIPLY
 from oomlang.targets.interp import values
 from oomlang.targets.interp.machine import ROOT_ID, SYSRQ_ORDER, UNLIMITED, Candidate, Event, Guard, Memcg
 from oomlang.targets.interp.values import Value, clamp
 
 Path: TypeAlias = tuple[bytes, ...]
-
-
-class Level(IntEnum):
-    """What a value depends on."""
-
-    EVENT = 0
-    MEMCG = 1
-    TASK = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,13 +250,12 @@ class Readers:
                 for rss, swap, tables, adj in zip(*columns, strict=True)
             ]
             return _clamped("badness", points)
-        add, multiply = ir.Operation.ADD, ir.Operation.MULTIPLY
         found: list[Value] = []
         for *sizes, adj in zip(*columns, strict=True):
-            points_: Value = values.binary(multiply, adj, total)
+            points_: Value = MULTIPLY.unknown((adj, total))
             for size in sizes:
-                points_ = values.binary(add, points_, values.step(size, page))
-            scaled = values.interval(values.binary(multiply, points_, page))
+                points_ = ADD.unknown((points_, values.step(size, page)))
+            scaled = values.interval(MULTIPLY.unknown((points_, page)))
             found.append(values.simplify(scaled.clamped(range.low, range.high)))
         return column(Level.TASK, found)
 

@@ -119,10 +119,7 @@ def run(policy: ir.Policy, case: Case) -> Outcome:
 
 def coverage(policy: ir.Policy, outcomes: Iterable[Outcome]) -> Coverage:
     """Which rules decided something, over several cases."""
-    rules = sorted(
-        (r.origin for group in (policy.event_rules, policy.never, policy.keys) for r in group),
-        key=lambda origin: origin.number,
-    )
+    rules = [rule.origin for rule in policy.rules]
     found: dict[int, list[str]] = {origin.number: [] for origin in rules}
     for outcome in outcomes:
         for decider in outcome.decision.deciders:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from oomlang.facts.types import MAX_DEPTH
 from oomlang.ir import nodes as ir
+from oomlang.ir.levels import Level
 from oomlang.targets.interp import values
 from oomlang.targets.interp.expressions import Evaluation
 from oomlang.targets.interp.machine import Machine, Memcg
-from oomlang.targets.interp.readers import Level, View
+from oomlang.targets.interp.readers import View
 from oomlang.targets.interp.values import Value
 
 

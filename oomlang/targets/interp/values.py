@@ -8,29 +8,14 @@ known part decides is decided: `false and ?` is 0. Each operation returns a supe
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from typing import TypeAlias
 
 from oomlang.facts import Interval
-from oomlang.ir import nodes as ir
 
 Value: TypeAlias = int | Interval
 
 MAYBE = Interval(0, 1)
 """A condition that cannot be evaluated."""
-
-
-_INTERVALS: dict[ir.Operation, Callable[[Interval, Interval], Interval]] = {
-    ir.Operation.ADD: operator.add,
-    ir.Operation.SUBTRACT: operator.sub,
-    ir.Operation.MULTIPLY: operator.mul,
-    ir.Operation.DIVIDE: Interval.divide,
-    ir.Operation.RATIO: Interval.ratio,
-    ir.Operation.SHARE: Interval.scaled,
-    ir.Operation.MINIMUM: Interval.minimum,
-    ir.Operation.MAXIMUM: Interval.maximum,
-}
 
 
 def interval(value: Value) -> Interval:
@@ -63,19 +48,9 @@ def clamp(value: int, range: Interval) -> int:
     return min(max(value, range.low), range.high)
 
 
-def binary(operation: ir.Operation, left: Value, right: Value) -> Value:
-    """An arithmetic operation."""
-    return simplify(_INTERVALS[operation](interval(left), interval(right)))
-
-
 def negate(value: Value) -> Value:
     """-x."""
     return -value
-
-
-def absolute(value: Value) -> Value:
-    """|x|."""
-    return simplify(value.absolute()) if isinstance(value, Interval) else abs(value)
 
 
 def step(value: Value, size: int) -> Value:

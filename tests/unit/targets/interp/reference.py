@@ -8,7 +8,9 @@ from fractions import Fraction
 from functools import cmp_to_key
 
 from oomlang.facts import FACTS
+from oomlang.facts.patterns import PathPattern
 from oomlang.ir import nodes as ir
+from oomlang.operations import Operation
 from oomlang.targets.interp import UNLIMITED, Candidate, Guard, Machine, Memcg, Verdict
 
 
@@ -110,12 +112,8 @@ class Reference:
             case ir.Let(name, own):
                 let = next(x for x in self.policy.lets if x.name == name)
                 return self.value(let.value, task, view, own if depth is None else depth)
-            case ir.Negate(operand):
-                return -of(operand)
-            case ir.Absolute(operand):
-                return abs(of(operand))
-            case ir.Binary(operation, left, right):
-                return arithmetic(operation, of(left), of(right))
+            case ir.Apply(operation, operands):
+                return arithmetic(operation, *map(of, operands))
             case ir.Compare(operator, left, right):
                 a, b = of(left), of(right)
                 return int(
@@ -141,7 +139,16 @@ class Reference:
                 return int(not of(operand))
             case ir.Select(condition, then, otherwise):
                 return of(then) if of(condition) else of(otherwise)
-        raise AssertionError(node)
+            case ir.Asked(fact, own, questions):
+                asked = [self.policy.questions[number] for number in questions]
+                return max(
+                    of(
+                        ir.Under(fact, own, question)
+                        if isinstance(question, PathPattern)
+                        else ir.Match("memcg.name", own, (question,))
+                    )
+                    for question in asked
+                )
 
     # The decision
 
@@ -209,24 +216,32 @@ class Reference:
         return Verdict.VICTIM if self.order() else Verdict.NONE_LEFT
 
 
-def arithmetic(operation: ir.Operation, a: int, b: int) -> int:
-    match operation:
-        case ir.Operation.ADD:
+def arithmetic(operation: Operation, a: int, b: int = 0, c: int = 0) -> int:
+    match operation.name:
+        case "add":
             return a + b
-        case ir.Operation.SUBTRACT:
+        case "subtract":
             return a - b
-        case ir.Operation.MULTIPLY:
+        case "multiply":
             return a * b
-        case ir.Operation.DIVIDE:
+        case "divide":
             return truncated(Fraction(a, b)) if b else 0
-        case ir.Operation.RATIO:
+        case "ratio":
             return max(-(10**12), min(10**12, truncated(Fraction(a * 10000, b)))) if b else 0
-        case ir.Operation.SHARE:
+        case "share":
             return truncated(Fraction(a * b, 10000))
-        case ir.Operation.MINIMUM:
+        case "minimum":
             return a if a < b else b
-        case ir.Operation.MAXIMUM:
+        case "maximum":
             return a if a > b else b
+        case "negate":
+            return 0 - a
+        case "absolute":
+            return a if a > 0 else 0 - a
+        case "clamp":
+            return c if c <= b or a > c else b if a < b else a
+        case _:
+            raise AssertionError(operation)
 
 
 def kernel_order(machine: Machine) -> list[Candidate]:

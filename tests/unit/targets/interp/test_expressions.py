@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomlang import operations
 from oomlang.diagnostics import Span
 from oomlang.facts import FACTS, Interval, Type
 from oomlang.facts.patterns import glob, path_pattern
 from oomlang.ir import nodes as ir
+from oomlang.ir.levels import Level
+from oomlang.operations import OPERATIONS, Operation
 from oomlang.targets.interp import UNLIMITED, Candidate, Event, Machine, Memcg
 from oomlang.targets.interp.expressions import Evaluation
-from oomlang.targets.interp.readers import Level, View
+from oomlang.targets.interp.readers import View
 from oomlang.targets.interp.values import Value, interval
 
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
@@ -38,7 +41,7 @@ def tagged(*lets: ir.LetDeclaration) -> ir.Policy:
     knob = ir.InputDeclaration(
         name="knob", type=Type.INT, interval=Interval(-9, 9), per_memcg=False, default=2, line=2
     )
-    return ir.Policy(name="p", inputs=(tag, knob), lets=lets, event_rules=(), never=(), keys=())
+    return ir.Policy(name="p", inputs=(tag, knob), lets=lets, rules=())
 
 
 def let(name: str, value: ir.Expression) -> ir.LetDeclaration:
@@ -63,10 +66,10 @@ def value(
     return found[0]
 
 
-def binary(operation: ir.Operation, a: int, b: int, *, tight: bool) -> Value:
+def apply(operation: Operation, *operands: int, tight: bool) -> Value:
     """An operation on numbers; `tight` ranges let the interpreter take its short ways."""
-    ranges = (Interval(a, a), Interval(b, b)) if tight else (Interval(-(2**63), 2**63),) * 2
-    return value(ir.Binary(operation, ir.Number(a), ir.Number(b), *ranges))
+    ranges = tuple(Interval(x, x) if tight else Interval(-(2**63), 2**63) for x in operands)
+    return value(ir.Apply(operation, tuple(map(ir.Number, operands)), ranges))
 
 
 def toward_zero(numerator: int, divisor: int) -> int:
@@ -75,40 +78,48 @@ def toward_zero(numerator: int, divisor: int) -> int:
 
 @given(INT64, INT64, st.booleans())
 def test_sums_products_and_extremes(a: int, b: int, tight: bool) -> None:
-    assert binary(ir.Operation.ADD, a, b, tight=tight) == a + b
-    assert binary(ir.Operation.SUBTRACT, a, b, tight=tight) == a - b
-    assert binary(ir.Operation.MULTIPLY, a, b, tight=tight) == a * b
-    assert binary(ir.Operation.MINIMUM, a, b, tight=tight) == sorted((a, b))[0]
-    assert binary(ir.Operation.MAXIMUM, a, b, tight=tight) == sorted((a, b))[1]
+    assert apply(operations.ADD, a, b, tight=tight) == a + b
+    assert apply(operations.SUBTRACT, a, b, tight=tight) == a - b
+    assert apply(operations.MULTIPLY, a, b, tight=tight) == a * b
+    assert apply(operations.MINIMUM, a, b, tight=tight) == sorted((a, b))[0]
+    assert apply(operations.MAXIMUM, a, b, tight=tight) == sorted((a, b))[1]
 
 
 @given(INT64, INT64 | st.integers(-5, 5), st.booleans())
 def test_division_truncates_towards_zero_and_by_zero_gives_zero(a: int, b: int, tight: bool) -> None:
-    assert binary(ir.Operation.DIVIDE, a, b, tight=tight) == toward_zero(a, b)
+    assert apply(operations.DIVIDE, a, b, tight=tight) == toward_zero(a, b)
 
 
 @given(INT64, INT64 | st.integers(-5, 5), st.booleans())
 def test_a_ratio_is_exact_and_saturates(a: int, b: int, tight: bool) -> None:
     expected = max(-(10**12), min(10**12, toward_zero(a * 10_000, b)))
-    assert binary(ir.Operation.RATIO, a, b, tight=tight) == expected
+    assert apply(operations.RATIO, a, b, tight=tight) == expected
 
 
 @pytest.mark.parametrize(
     "a, b, expected", [(1, 3, 3333), (-1, 3, -3333), (2**50, 1, 10**12), (-(2**50), 1, -(10**12)), (5, 0, 0)]
 )
 def test_ratios_by_hand(a: int, b: int, expected: int) -> None:
-    assert binary(ir.Operation.RATIO, a, b, tight=False) == expected
+    assert apply(operations.RATIO, a, b, tight=False) == expected
 
 
 @given(INT64, INT64, st.booleans())
 def test_a_share_is_exact_and_truncates(a: int, r: int, tight: bool) -> None:
-    assert binary(ir.Operation.SHARE, a, r, tight=tight) == toward_zero(a * r, 10_000)
+    assert apply(operations.SHARE, a, r, tight=tight) == toward_zero(a * r, 10_000)
 
 
-@given(INT64)
-def test_negation_and_absolute_value(a: int) -> None:
-    assert value(ir.Negate(ir.Number(a))) == -a
-    assert value(ir.Absolute(ir.Number(a))) == max(a, -a)
+@given(INT64, st.booleans())
+def test_negation_and_absolute_value(a: int, tight: bool) -> None:
+    assert apply(operations.NEGATE, a, tight=tight) == -a
+    assert apply(operations.ABSOLUTE, a, tight=tight) == max(a, -a)
+
+
+@given(INT64, INT64, INT64, st.booleans())
+def test_a_clamped_value_is_the_nearest_in_the_range_and_its_end_where_that_is_empty(
+    a: int, low: int, high: int, tight: bool
+) -> None:
+    expected = high if high < low else sorted((low, a, high))[1]
+    assert apply(operations.CLAMP, a, low, high, tight=tight) == expected
 
 
 @given(INT64, INT64 | st.just(0))
@@ -177,16 +188,16 @@ def test_a_depth_reaches_through_lets() -> None:
 def test_a_thousand_lets_that_use_each_other() -> None:
     lets = [let("l0", ir.Number(1))]
     for i in range(1, 1024):
-        both = ir.Binary(
-            ir.Operation.ADD, ir.Let(f"l{i - 1}"), ir.Number(1), Interval(0, 2000), Interval(1, 1)
+        both = ir.Apply(
+            operations.ADD, (ir.Let(f"l{i - 1}"), ir.Number(1)), (Interval(0, 2000), Interval(1, 1))
         )
         lets.append(let(f"l{i}", both))
     assert value(ir.Let("l1023"), policy=tagged(*lets)) == 1024
 
 
 def test_inputs_have_the_value_of_the_cgroup_that_facts_are_read_from_or_the_default() -> None:
-    assert value(ir.Input("tag")) == 5
-    assert value(ir.Input("tag", 1)) == 1
+    assert value(ir.Input("tag", per_memcg=True)) == 5
+    assert value(ir.Input("tag", 1, per_memcg=True)) == 1
     assert value(ir.Input("knob")) == 2
     assert value(ir.Input("knob"), knobs={"knob": 3}) == 3
 
@@ -262,7 +273,7 @@ def test_an_unobservable_fact_is_its_whole_range_and_never_0() -> None:
     assert value(ir.Fact("memcg.limit", 1), event=Event(total=None)) == FACTS["oom.total"].range
     nowhere = Candidate(pid=1, comm=None, memcg=None, start=0, facts={})
     assert value(ir.Fact("memcg.usage", 1), nowhere) == Interval(0, 2**50)
-    assert value(ir.Input("tag"), nowhere) == Interval(-9, 9)
+    assert value(ir.Input("tag", per_memcg=True), nowhere) == Interval(-9, 9)
     assert value(ir.Match("comm", None, (glob(b"a"),)), nowhere) == Interval(0, 1)
     assert value(ir.Under("memcg", None, path_pattern(b"/a")), nowhere) == Interval(0, 1)
 
@@ -309,11 +320,12 @@ def test_what_the_known_part_decides_is_decided() -> None:
 
 @given(st.data())
 def test_the_interval_of_an_operation_holds_every_result(data: st.DataObject) -> None:
-    operation = data.draw(st.sampled_from(list(ir.Operation)))
+    operation = data.draw(st.sampled_from(OPERATIONS))
     known, real = data.draw(st.integers(-(2**50), 2**50) | st.integers(-3, 3)), data.draw(SIZES)
-    ranges = (Interval(-(2**63), 2**63),) * 2
-    for left, right in ((UNKNOWN, ir.Number(known)), (ir.Number(known), UNKNOWN)):
-        node = ir.Binary(operation, left, right, *ranges)
+    for place in range(operation.arity):
+        operands: list[ir.Expression] = [ir.Number(known)] * operation.arity
+        operands[place] = UNKNOWN
+        node = ir.Apply(operation, tuple(operands), (Interval(-(2**63), 2**63),) * operation.arity)
         result = value(node, task(rss=real))
         assert isinstance(result, int)
         assert result in interval(value(node))

@@ -1,0 +1,24 @@
+"""The greater of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oomlang.facts.interval import Interval
+from oomlang.operations.model import Operation, Ranges
+
+
+class Maximum(Operation):
+    name = "maximum"
+    function = "max"
+    repeats = True
+    helper = "maximum"
+
+    def interval(self, ranges: Ranges) -> Interval:
+        return ranges[0].maximum(ranges[1])
+
+    def exact(self, ranges: Ranges) -> Callable[..., int]:
+        return max
+
+
+MAXIMUM = Maximum()
