@@ -7,7 +7,6 @@ C → `targets.bpf.clang` → object → `targets.bpf.elf_checks` → `targets.b
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 Target = Literal["evaluate-task", "dry-run"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-_CHECKS = ("oomlang.targets.bpf.elf_checks", "oomlang.targets.bpf.seal", "elftools.elf.elffile")
 
 
 @dataclass
@@ -154,7 +152,7 @@ def compile(
     with started:
         program = compilation.program(target)
         # The checks take as long to import as to run: both cores have something to do while clang works.
-        importing = Thread(target=lambda: [importlib.import_module(name) for name in _CHECKS])
+        importing = Thread(target=_import_checks)
         importing.start()
         try:
             image = started.compile(program.c_source)
@@ -173,6 +171,13 @@ def compile(
         source=compilation.source,
         diagnostics=compilation.diagnostics,
     )
+
+
+def _import_checks() -> None:
+    from oomlang.objects.by_pyelftools import import_pyelftools
+    from oomlang.targets.bpf import elf_checks, seal  # noqa: F401  (for who imports them next)
+
+    import_pyelftools()
 
 
 def emit_c(source: bytes | str, *, name: str = "<policy>", target: Target = "evaluate-task") -> str:

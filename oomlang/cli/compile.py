@@ -15,7 +15,7 @@ from oomlang.cli.output import STDOUT, same_file, write_outputs
 
 if TYPE_CHECKING:
     from oomlang.compiler import Target
-    from oomlang.kernel.btf import Btf
+    from oomlang.objects.btf import Btf
 
 _EPILOG = """\b
 Examples:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from oomlang.cli.failures import Failure
 from oomlang.diagnostics import EnvironmentLacks
@@ -18,12 +17,10 @@ from oomlang.facts import FACTS
 from oomlang.facts.table import ANCESTOR_FIELDS, FIELDS, GUARD_FIELDS, ID_FIELDS, MEMCG_FIELDS, TIE_FIELDS
 from oomlang.ir import nodes as ir
 from oomlang.ir.reads import Reads
-from oomlang.kernel.btf import Btf, BtfError, read_btf
 from oomlang.kernel.probe import kernel_btf_path
 from oomlang.kernel.requirements import missing_from
-
-if TYPE_CHECKING:
-    pass
+from oomlang.objects import BadFormat
+from oomlang.objects.btf import Btf, BtfError, read_btf
 
 RUNNING = "running"
 _TEXT = 60
@@ -52,7 +49,7 @@ def require_fit(image: bytes, policy: ir.Policy, kernel: str, btf: Btf, *, name:
     """
     try:
         missing = missing_from(image, btf)
-    except BtfError as error:
+    except BadFormat as error:
         raise Failure(f"cannot compare the object with the types of {kernel}: {error}") from error
     if not missing:
         return

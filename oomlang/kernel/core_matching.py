@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oomlang.kernel.btf import Btf
-from oomlang.kernel.btf_declarations import declare
-from oomlang.kernel.btf_types import COMPOSITES, ENUMS, BtfError, Kind
 from oomlang.kernel.core_relocations import (
     ASKING,
     ENUM_KINDS,
@@ -23,6 +20,9 @@ from oomlang.kernel.core_relocations import (
     RelocationKind,
     essential_name,
 )
+from oomlang.objects.btf import Btf
+from oomlang.objects.declarations import declare
+from oomlang.objects.type_table import COMPOSITES, ENUMS, BtfError, Kind
 
 _MAX_NESTING = 32
 _MAX_COMPARISONS = 1000  # a prototype with all its parameters takes about 20

@@ -2,7 +2,7 @@
 
 In: a compiled BPF object (`.BTF`, `.BTF.ext`). Out: each CO-RE relocation with a path a reader understands
 (`mm_struct.rss_stat`, `cgroup_subsys_id.memory_cgrp_id`) and the function and line of C that it comes from.
-Whether a kernel has it is `core_matching`'s question.
+Whether a kernel has it is `core_matching`'s question. Errors: `BadFormat`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 
-from oomlang.elf import ElfError, read_elf
-from oomlang.kernel.btf import Btf, BtfError, parse_btf
-from oomlang.kernel.btf_ext import BtfExt, RelocationRecord, parse_btf_ext
-from oomlang.kernel.btf_types import COMPOSITES, ENUMS, Kind
+from oomlang.objects.btf import Btf, BtfError, btf_of
+from oomlang.objects.btf_ext import BtfExt, RelocationRecord
+from oomlang.objects.elf import read_elf
+from oomlang.objects.type_table import COMPOSITES, ENUMS, Kind
 
 _MAX_ACCESS = 64  # BPF_CORE_SPEC_MAX_LEN
 
@@ -83,30 +83,23 @@ class Relocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectTypes:
-    """A BPF object's own types, source positions and relocations."""
+    """A BPF object's own types and relocations."""
 
     btf: Btf
-    ext: BtfExt
     relocations: tuple[Relocation, ...]
 
 
 def read_object_types(image: bytes) -> ObjectTypes:
-    """Types and relocations of a BPF object's ELF image. Errors: `BtfError`, for a broken ELF file too."""
-    try:
-        elf = read_elf(io.BytesIO(image))
-        types, ext = elf.section(".BTF"), elf.section(".BTF.ext")
-        if types is None or ext is None:
-            absent = ".BTF" if types is None else ".BTF.ext"
-            raise BtfError(f"the object has no {absent} section (compiled without -g?)")
-        btf = parse_btf(elf.contents(types), source="the object")
-        parsed = parse_btf_ext(elf.contents(ext), btf.table)
-    except ElfError as exc:
-        raise BtfError(str(exc)) from exc
+    """Types and relocations of a BPF object's ELF image."""
+    elf = read_elf(io.BytesIO(image))
+    btf, ext = btf_of(elf), elf.named(".BTF.ext")
+    if btf is None or ext is None:
+        absent = ".BTF" if btf is None else ".BTF.ext"
+        raise BtfError(f"the object has no {absent} section (compiled without -g?)")
+    parsed = BtfExt(ext, btf.table)
     places = _Places(parsed)
     return ObjectTypes(
-        btf=btf,
-        ext=parsed,
-        relocations=tuple(_relocation(record, btf, places) for record in parsed.relocations),
+        btf=btf, relocations=tuple(_relocation(record, btf, places) for record in parsed.relocations)
     )
 
 

@@ -23,7 +23,7 @@ from oomlang.kernel.bindings import LibbpfError
 from oomlang.kernel.libbpf import BpfObject, open_object
 from oomlang.kernel.probe import kernel_btf_path, page_size, why_not_permitted
 from oomlang.kernel.runs import read_iterator
-from oomlang.kernel.variables import GlobalVariable, global_variables
+from oomlang.objects.variables import GlobalVariable, global_variables
 
 _PROGRAM = "dry_run"
 _REQUEST = struct.Struct("<QqQQQ")

@@ -20,7 +20,7 @@ from typing import Any, Self
 from oomlang.kernel.bindings import Bindings, LibbpfError, VerifierRefusal, bindings
 from oomlang.kernel.links import BpfLink
 from oomlang.kernel.maps import MapHandle
-from oomlang.kernel.variables import GlobalVariable
+from oomlang.objects.variables import GlobalVariable
 
 __all__ = ["BpfMap", "BpfObject", "BpfProgram", "LibbpfError", "VerifierRefusal", "open_object"]
 

@@ -29,7 +29,7 @@ from oomlang.kernel.maps import open_pinned_map
 from oomlang.kernel.pins import LAST_GENERATION, BeforeStep, Pins, Turn, no_step, pin_name
 from oomlang.kernel.policy import Policy
 from oomlang.kernel.probe import page_size, why_not_permitted
-from oomlang.kernel.variables import global_variables
+from oomlang.objects.variables import global_variables
 
 # A program that is attached decides nothing before its turn, so any order would do; this one needs no such argument.
 _ATTACH_ORDER = ("begin_event", "end_event", "evaluate_task")

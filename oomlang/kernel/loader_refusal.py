@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oomlang.elf import ElfError, read_elf
-from oomlang.kernel.btf_ext import parse_btf_ext
-from oomlang.kernel.btf_types import BtfError, TypeTable
+from oomlang.objects import BadFormat
+from oomlang.objects.btf import btf_of
+from oomlang.objects.btf_ext import BtfExt
+from oomlang.objects.elf import read_elf
 
 _NAMED = re.compile(r"^; (.*) @ [^:]*:(\d+)$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^(\d+): \(", re.MULTILINE)
@@ -77,13 +78,13 @@ def _line_of_instruction(log: str, program_section: str, image: bytes) -> int | 
         return None
     try:
         elf = read_elf(io.BytesIO(image))
-        btf, ext = elf.section(".BTF"), elf.section(".BTF.ext")
+        btf, ext = btf_of(elf), elf.named(".BTF.ext")
         section = elf.section(program_section)
         # Behind the program's own instructions libbpf appends those of the functions that it calls, in an order of its own.
         if btf is None or ext is None or section is None or numbers[-1] >= section.size // 8:
             return None
-        lines = parse_btf_ext(elf.contents(ext), TypeTable(elf.contents(btf))).lines
-    except (BtfError, ElfError):
+        lines = BtfExt(ext, btf.table).lines
+    except BadFormat:
         return None
     before = [
         entry for entry in lines if entry.section == program_section and entry.instruction <= numbers[-1]

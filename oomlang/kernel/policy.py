@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from oomlang.elf import ElfError, read_elf
 from oomlang.kernel.bindings import LibbpfError, bindings
-from oomlang.kernel.btf import parse_btf
-from oomlang.kernel.btf_types import BtfError
 from oomlang.kernel.dry_run import Guard
 from oomlang.kernel.maps import MapHandle, open_pinned_map, pin_descriptor
-from oomlang.kernel.variables import GlobalVariable, global_variables
+from oomlang.objects.btf import btf_of
+from oomlang.objects.elf import read_elf
+from oomlang.objects.type_table import BtfError
+from oomlang.objects.variables import GlobalVariable, global_variables
 
 RECORD_FORMAT = 1
 METADATA_SECTION = ".oomlang"
@@ -107,12 +107,14 @@ class Policy:
 
     @classmethod
     def of_object(cls, image: bytes, metadata: Mapping[str, Any], *, generation: int, now: float) -> Self:
-        """What there is to note about an image. Errors: `BtfError` for an image that is not as we make them."""
+        """What there is to note about an image. Errors: `BadFormat` for an image that is not as we make them."""
         variables = global_variables(image)
         for name in ("page_shift", "generation", "turn", "event", "counters"):
             if name not in variables:
                 raise BtfError(f"the object has no variable `{name}`")
-        btf = parse_btf(_section(image, ".BTF"))
+        btf = btf_of(read_elf(io.BytesIO(image)))
+        if btf is None:
+            raise BtfError("the object has no section .BTF")
         oc, counters = btf.field("event", "oc"), btf.struct("counters")
         if oc is None or counters is None:
             raise BtfError("the object's types do not say how it counts")
@@ -189,7 +191,7 @@ class Policy:
 
 
 def metadata_of(image: bytes) -> Any:
-    """The JSON of an object's section `.oomlang`, unchecked. Errors: `BtfError` where there is none."""
+    """The JSON of an object's section `.oomlang`, unchecked. Errors: `BadFormat` where there is none."""
     try:
         return json.loads(_section(image, METADATA_SECTION))
     except ValueError as exc:
@@ -197,14 +199,10 @@ def metadata_of(image: bytes) -> Any:
 
 
 def _section(image: bytes, name: str) -> bytes:
-    try:
-        elf = read_elf(io.BytesIO(image))
-        section = elf.section(name)
-        if section is None:
-            raise BtfError(f"the object has no section {name}")
-        return elf.contents(section)
-    except ElfError as exc:
-        raise BtfError(str(exc)) from exc
+    contents = read_elf(io.BytesIO(image)).named(name)
+    if contents is None:
+        raise BtfError(f"the object has no section {name}")
+    return contents
 
 
 def _input(declared: Mapping[str, Any], variables: Mapping[str, GlobalVariable]) -> Input:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomlang.diagnostics import EnvironmentLacks
-from oomlang.kernel.btf import Btf
+from oomlang.objects.btf import Btf
 
 _ROOT = Path("/")
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h

@@ -4,21 +4,20 @@ In: an object's image and a kernel's BTF. Out: a `Missing` for each, with the pl
 empty when the object fits. No root and no libbpf: this is `compile --kernel`.
 
 A relocation that does not resolve is no fault where the object asked first (`bpf_core_field_exists`) and goes
-another way; see `reachability`.
+another way; see `oomlang.objects.registers`.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Literal
 
-from oomlang.elf import STB_WEAK, UNDEFINED, ElfError, read_elf, read_object
-from oomlang.kernel.btf import Btf, BtfError
-from oomlang.kernel.btf_types import Kind
 from oomlang.kernel.core_matching import resolve, types_agree
-from oomlang.kernel.core_relocations import ASKING, read_object_types
-from oomlang.kernel.reachability import Place, reachable
+from oomlang.kernel.core_relocations import ASKING, ObjectTypes, read_object_types
+from oomlang.objects.btf import Btf
+from oomlang.objects.elf import STB_WEAK, UNDEFINED, ElfObject, read_object
+from oomlang.objects.registers import Place, Value, reachable
+from oomlang.objects.type_table import Kind
 
 _FUNCTION_HOOKS = ("fmod_ret", "fentry", "fexit")
 _EXTERN = 2  # BTF_FUNC_EXTERN
@@ -43,20 +42,21 @@ class Missing:
 
 
 def missing_from(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
-    """Everything that keeps the object from loading on a kernel, hooks first. Errors: `BtfError` for broken
-    input.
+    """Everything that keeps the object from loading on a kernel, hooks first. Errors: `BadFormat` for
+    broken input.
     """
-    return (*missing_hooks(image, kernel), *missing_kfuncs(image, kernel), *missing_types(image, kernel))
+    elf, types = read_object(image), read_object_types(image)
+    return (
+        *_missing_hooks(elf, kernel),
+        *_missing_kfuncs(elf, types.btf, kernel),
+        *_missing_types(elf, types, kernel),
+    )
 
 
-def missing_hooks(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+def _missing_hooks(elf: ElfObject, kernel: Btf) -> tuple[Missing, ...]:
     """The functions, tracepoints and iterators that the object's section names attach to."""
-    try:
-        names = [section.name for section in read_elf(io.BytesIO(image)).sections]
-    except ElfError as exc:
-        raise BtfError(str(exc)) from exc
     found = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(section.name for section in elf.sections):
         kind, _, target = name.partition("/")
         kind = kind.removesuffix(".s")
         if kind in _FUNCTION_HOOKS and kernel.function(target) is None:
@@ -71,15 +71,10 @@ def missing_hooks(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
     return tuple(found)
 
 
-def missing_kfuncs(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+def _missing_kfuncs(elf: ElfObject, local: Btf, kernel: Btf) -> tuple[Missing, ...]:
     """The kernel functions that the object calls; weak ones may be absent."""
-    local = read_object_types(image).btf
-    try:
-        symbols = {symbol.name: symbol for symbol in read_object(image).symbols}
-    except ElfError as exc:
-        raise BtfError(str(exc)) from exc
     found = []
-    for name, symbol in symbols.items():
+    for name, symbol in {symbol.name: symbol for symbol in elf.symbols}.items():
         for type_id in (
             local.find(name, frozenset({Kind.FUNC}))
             if symbol.section == UNDEFINED and symbol.binding != STB_WEAK
@@ -105,10 +100,9 @@ def missing_kfuncs(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
     return tuple(found)
 
 
-def missing_types(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
+def _missing_types(elf: ElfObject, types: ObjectTypes, kernel: Btf) -> tuple[Missing, ...]:
     """The types, fields and enumerators that code relies on which the kernel's answers let run."""
-    types = read_object_types(image)
-    values: dict[Place, int | None] = {}
+    values: dict[Place, Value] = {}
     unresolved = []
     for relocation in types.relocations:
         resolution = resolve(relocation, local=types.btf, kernel=kernel)
@@ -116,7 +110,7 @@ def missing_types(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
         values[place] = resolution.value
         if not resolution.found and relocation.kind not in ASKING:
             unresolved.append((place, relocation, resolution))
-    running = reachable(image, values) if unresolved else frozenset()
+    running = reachable(elf, values) if unresolved else {}
     found: dict[tuple[str, str | None, int | None], Missing] = {}
     for place, relocation, resolution in unresolved:
         if place in running:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from oomlang.kernel.btf import Btf
+from oomlang.objects.btf import Btf
 from oomlang.targets.interp import UNLIMITED, Candidate, Guard, Machine, Memcg
 
 PAGE = 4096

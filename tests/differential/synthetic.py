@@ -10,11 +10,11 @@ from pathlib import Path
 from oomlang.compiler import Compilation
 from oomlang.facts import Type
 from oomlang.ir import nodes as ir
-from oomlang.kernel.btf import Btf
 from oomlang.kernel.libbpf import BpfObject, open_object
 from oomlang.kernel.maps import MapHandle
 from oomlang.kernel.runs import run_program
-from oomlang.kernel.variables import GlobalVariable, global_variables
+from oomlang.objects.btf import Btf
+from oomlang.objects.variables import GlobalVariable, global_variables
 from oomlang.targets.bpf.clang import compile_c
 from oomlang.targets.interp import Machine
 from tests.differential.kernel_memory import BOOT_MS, BYTES, Kernel

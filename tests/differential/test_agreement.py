@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from oomlang.compiler import Compilation
-from oomlang.kernel.btf import Btf, read_btf
 from oomlang.kernel.probe import kernel_btf_path
+from oomlang.objects.btf import Btf, read_btf
 from oomlang.targets.interp import Candidate, Event, Machine, Memcg, Verdict, decide
 from tests.differential.kernel_memory import BOOT_MS, whole_pages
 from tests.differential.synthetic import END_SCAN, LEAVE_TO_KERNEL, RANK, Synthetic, loaded

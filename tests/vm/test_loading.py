@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from oomlang.compiler import Compilation
+from oomlang.objects.elf import read_object
 from oomlang.targets.bpf.clang import compile_c
-from oomlang.targets.bpf.elf import read_bpf_object
 from oomlang.targets.bpf.seal import UNSEALED, digest, seal
 from tests.vm.conftest import EXAMPLES, LIMIT, Machine, Report, compiled
 
@@ -169,7 +169,7 @@ def test_objects_that_are_not_whole_or_not_for_this_are_refused_and_nothing_is_l
 
 def _refused_by_the_verifier(image: bytes) -> bytes:
     """The object with one load of `begin_event` from far behind its context, sealed: no check of ours sees that."""
-    section = read_bpf_object(image).section("fentry/bpf_set_policy_name")
+    section = read_object(image).section("fentry/bpf_set_policy_name")
     assert section is not None
     for at in range(section.offset, section.offset + section.size, 8):
         if image[at] == 0x79 and image[at + 1] >> 4 == 1:  # r? = *(u64 *)(r1 + offset)

@@ -3,7 +3,7 @@
 In: an object that clang made, and the metadata that it should carry. Out: nothing, or `InternalError` with every check
 that failed: clang made something else than we meant, or we meant something wrong; both are bugs of ours.
 
-The object is read through pyelftools and not through the reader that `inspect` uses: two readers have to agree about it.
+The object is read through pyelftools and not through our own reader, which `inspect` uses: the two have to agree about it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ from itertools import islice
 from typing import Any, Final
 
 from oomlang.diagnostics import InternalError
-from oomlang.elf import (
+from oomlang.objects import BadFormat
+from oomlang.objects import functions as flow
+from oomlang.objects.btf import Btf, btf_of
+from oomlang.objects.btf_ext import BtfExt
+from oomlang.objects.by_pyelftools import read_with_pyelftools
+from oomlang.objects.elf import (
     SHF_ALLOC,
     STT_FUNC,
     STT_OBJECT,
     STT_SECTION,
     UNDEFINED,
-    ElfError,
     ElfObject,
     Relocation,
     Symbol,
 )
-from oomlang.targets.bpf import code as flow
-from oomlang.targets.bpf.elf_by_pyelftools import read_with_pyelftools
-from oomlang.targets.bpf.instructions import LD_IMM64, SLOT, BadCode, Instruction, oddity
+from oomlang.objects.instructions import LD_IMM64, SLOT, Instruction, oddity
+from oomlang.objects.maps import MAPS_SECTION, DeclaredMap, declared_maps
+from oomlang.objects.names import helper_name, map_type_name
 from oomlang.targets.bpf.metadata import SECTION as METADATA_SECTION
 from oomlang.targets.bpf.metadata import Metadata, metadata_json
-from oomlang.targets.bpf.names import helper_name, map_type_name
-from oomlang.targets.bpf.object_btf import MAPS_SECTION, BadBtf, core_relocations, declared_maps
 
 LICENSES: Final = frozenset(
     {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
@@ -83,7 +85,7 @@ def check_object(image: bytes, metadata: Mapping[str, Any]) -> None:
     try:
         elf = read_with_pyelftools(image)
         failed = failed_checks(elf, metadata)
-    except ElfError as error:
+    except BadFormat as error:
         failed = [f"header: {error}"]
     if failed:
         raise InternalError(
@@ -117,9 +119,19 @@ class _Subject:
         """The functions; None where the bytes are none, which `_functions` reports."""
         try:
             return flow.Code(self.elf)
-        except BadCode as error:
+        except BadFormat as error:
             self.broken_code = str(error)
             return None
+
+    @cached_property
+    def btf(self) -> Btf | None:
+        """The object's types; None where it has none. Errors: `BtfError`."""
+        return btf_of(self.elf)
+
+    @property
+    def declared(self) -> tuple[DeclaredMap, ...]:
+        """The maps that its types declare. Errors: `BtfError`."""
+        return () if self.btf is None else declared_maps(self.btf)
 
     @property
     def programs(self) -> dict[str, str]:
@@ -189,13 +201,12 @@ def _license(subject: _Subject) -> Iterator[str]:
 
 def _types(subject: _Subject) -> Iterator[str]:
     """`.BTF` and `.BTF.ext` that can be read, with CO-RE relocations."""
-    ext = subject.elf.section(".BTF.ext")
+    ext = subject.elf.named(".BTF.ext")
     try:
-        if ext is not None and core_relocations(subject.elf.contents(ext)) == 0:
+        if ext is not None and subject.btf is not None and not BtfExt(ext, subject.btf.table).relocations:
             yield "there are no CO-RE relocations"
-        if subject.elf.section(".BTF") is not None:
-            _declared(subject)
-    except BadBtf as error:
+        _ = subject.declared
+    except BadFormat as error:
         yield str(error)
 
 
@@ -223,8 +234,8 @@ def _maps(subject: _Subject) -> Iterator[str]:
     yield from (f"there is no map `{name}`" for name in sorted(meant.keys() - found))
     yield from (f"there is an unexpected map `{name}`" for name in sorted(found - meant.keys()))
     try:
-        declared = {m.name: m for m in _declared(subject)}
-    except BadBtf:
+        declared = {m.name: m for m in subject.declared}
+    except BadFormat:
         return  # reported by `_types`
     if declared.keys() != found:
         yield f"BTF declares the maps {sorted(declared)}"
@@ -233,11 +244,6 @@ def _maps(subject: _Subject) -> Iterator[str]:
         shape = (map_type_name(is_.type or 0), is_.key, is_.value)
         if shape != (meant[name]["type"], meant[name]["key"], meant[name]["value"]) or not is_.max_entries:
             yield f"map `{name}` is (type, key, value) {shape} with {is_.max_entries} entries"
-
-
-def _declared(subject: _Subject) -> Any:
-    section = subject.elf.section(".BTF")
-    return declared_maps(subject.elf.contents(section)) if section else ()
 
 
 def _inputs(subject: _Subject) -> Iterator[str]:

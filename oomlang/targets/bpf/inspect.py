@@ -10,15 +10,16 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from oomlang.elf import SHF_ALLOC, STT_OBJECT, ElfError, ElfObject
+from oomlang.objects import BadFormat
+from oomlang.objects.btf import Btf, btf_of
+from oomlang.objects.btf_ext import BtfExt
+from oomlang.objects.elf import SHF_ALLOC, STT_OBJECT, ElfObject, read_object
+from oomlang.objects.functions import Code
+from oomlang.objects.maps import MAPS_SECTION, declared_maps
+from oomlang.objects.names import helper_name, map_type_name
 from oomlang.targets.bpf import metadata as ours
-from oomlang.targets.bpf.code import Code
-from oomlang.targets.bpf.elf import read_bpf_object
 from oomlang.targets.bpf.elf_checks import failed_checks
-from oomlang.targets.bpf.instructions import BadCode
 from oomlang.targets.bpf.metadata_shape import check_shape
-from oomlang.targets.bpf.names import helper_name, map_type_name
-from oomlang.targets.bpf.object_btf import BadBtf, core_relocations, declared_maps
 
 _LEGACY_MAPS = "maps"
 _MAX_METADATA = 4 << 20
@@ -159,18 +160,18 @@ class Inspection:
 def inspect_object(data: bytes) -> Inspection:
     """Describe a BPF object. Raises `BadObject`, and nothing else, for any other file."""
     try:
-        elf = read_bpf_object(data)
+        elf = read_object(data)
         metadata = _metadata(elf)
         code = Code(elf)
         failed = failed_checks(elf, metadata) if metadata is not None else []
-        btf, ext = elf.section(".BTF"), elf.section(".BTF.ext")
+        btf, ext = btf_of(elf), elf.named(".BTF.ext")
         return Inspection(
             size=len(data),
             policy=_policy(metadata) if metadata is not None else None,
             failed_checks=tuple(failed),
             license=_license(elf),
             programs=_programs(code),
-            maps=_maps(elf, elf.contents(btf) if btf is not None else None),
+            maps=_maps(elf, btf),
             sections=tuple(
                 SectionInfo(name=s.name, size=s.size, loaded=bool(s.flags & SHF_ALLOC))
                 for s in elf.sections[1:]
@@ -181,9 +182,11 @@ def inspect_object(data: bytes) -> Inspection:
                 for n in sorted({n for s in code.surveys for n in s.helpers})
             ),
             kfuncs=tuple(sorted({n for s in code.surveys for n in s.externals})),
-            core_relocations=core_relocations(elf.contents(ext)) if ext is not None else 0,
+            core_relocations=len(BtfExt(ext, btf.table).relocations)
+            if ext is not None and btf is not None
+            else 0,
         )
-    except (ElfError, BadCode, BadBtf) as error:
+    except BadFormat as error:
         raise BadObject(str(error)) from error
 
 
@@ -209,7 +212,7 @@ def _programs(code: Code) -> tuple[ProgramInfo, ...]:
     return tuple(found)
 
 
-def _maps(elf: ElfObject, btf: bytes | None) -> tuple[MapInfo, ...]:
+def _maps(elf: ElfObject, btf: Btf | None) -> tuple[MapInfo, ...]:
     """The maps that BTF declares, then those that only have a symbol."""
     found = [
         MapInfo(
@@ -225,7 +228,9 @@ def _maps(elf: ElfObject, btf: bytes | None) -> tuple[MapInfo, ...]:
     found += [
         MapInfo(name=s.name, type=None, key=None, value=None, max_entries=None)
         for s in elf.symbols
-        if s.kind == STT_OBJECT and elf.section_name(s) in (".maps", _LEGACY_MAPS) and s.name not in known
+        if s.kind == STT_OBJECT
+        and elf.section_name(s) in (MAPS_SECTION, _LEGACY_MAPS)
+        and s.name not in known
     ]
     return tuple(found)
 

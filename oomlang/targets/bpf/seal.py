@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from oomlang.elf import ElfError
-from oomlang.targets.bpf.elf import read_bpf_object
+from oomlang.objects.elf import ElfError, read_object
 
 UNSEALED = "0" * 64
 """What stands in the metadata's `digest` before sealing."""
@@ -45,7 +44,7 @@ def is_intact(image: bytes) -> bool:
 def _place(image: bytes) -> int | None:
     """Where the digest begins."""
     try:
-        elf = read_bpf_object(image)
+        elf = read_object(image)
         section = elf.section(_SECTION)
         content = elf.contents(section) if section is not None else b""
     except ElfError:

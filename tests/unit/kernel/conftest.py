@@ -1,4 +1,4 @@
-"""BPF objects compiled from the C files beside the tests, and the running kernel's types."""
+"""BPF objects compiled from the C files beside the tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from oomlang.kernel.btf import Btf, read_btf
-from oomlang.kernel.probe import kernel_btf_path
 
 _HERE = Path(__file__).parent
 
@@ -27,8 +24,3 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]
         return output.read_bytes()
 
     return compile_
-
-
-@pytest.fixture(scope="session")
-def running_kernel() -> Btf:
-    return read_btf(kernel_btf_path())

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oomlang.kernel.btf import Btf, BtfError, Kind, parse_btf
 from oomlang.kernel.core_matching import resolve
 from oomlang.kernel.core_relocations import (
     Relocation,
@@ -17,7 +17,9 @@ from oomlang.kernel.core_relocations import (
     read_object_types,
 )
 from oomlang.kernel.requirements import missing_from
-from tests.unit.kernel.btf_images import Image
+from oomlang.objects import BadFormat
+from oomlang.objects.btf import Btf, Kind, parse_btf, read_btf
+from tests.unit.objects.btf_images import Image
 
 pytestmark = pytest.mark.needs("clang", "btf")
 
@@ -35,6 +37,14 @@ def test_relocations_have_readable_paths_and_places(compiled: Callable[[str], by
     assert asked.file is not None
     assert asked.file.endswith("tasks.bpf.c")
     assert asked.line is not None
+
+
+def test_reads_the_btf_of_an_object(compiled: Callable[[str], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "tasks.o"
+    path.write_bytes(compiled("tasks"))
+    types = read_btf(path)
+    assert types.has_field("task_struct", "comm")
+    assert types.enumerator("memory_cgrp_id") == 99
 
 
 def test_relocations_resolve_as_the_kernel_has_them(
@@ -173,5 +183,5 @@ def test_a_changed_object_is_read_or_refused(
     for at, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=8)):
         image[at] = byte
     cut = data.draw(st.one_of(st.just(len(image)), places))
-    with contextlib.suppress(BtfError):
+    with contextlib.suppress(BadFormat):
         missing_from(bytes(image[:cut]), running_kernel)

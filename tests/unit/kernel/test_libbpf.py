@@ -18,7 +18,7 @@ from oomlang.kernel.links import open_pinned_link
 from oomlang.kernel.maps import NO_EXIST, open_pinned_map
 from oomlang.kernel.probe import bpf_file_systems
 from oomlang.kernel.runs import read_iterator, run_program, statistics
-from oomlang.kernel.variables import global_variables
+from oomlang.objects.variables import global_variables
 
 pytestmark = pytest.mark.needs("root", "clang", "bpf")
 

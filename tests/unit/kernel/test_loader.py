@@ -23,7 +23,7 @@ from oomlang.kernel.libbpf import open_object
 from oomlang.kernel.loader_refusal import RulePlace, refused_place, rule_of_line
 from oomlang.kernel.pins import Pins, pin_name, wait_for_running_programs
 from oomlang.kernel.policy import Policy, metadata_of
-from oomlang.kernel.variables import global_variables
+from oomlang.objects.variables import global_variables
 from oomlang.targets.bpf.clang import compile_c
 from oomlang.targets.bpf.inspect import inspect_object
 from oomlang.targets.bpf.seal import seal

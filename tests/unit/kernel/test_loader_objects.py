@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import oomlang
-from oomlang.targets.bpf.elf import read_bpf_object
+from oomlang.objects.elf import read_object
 from oomlang.targets.bpf.seal import digest, is_intact, seal
 from tests.unit.cli.conftest import Outcome, call
 
@@ -50,7 +50,7 @@ def test_a_changed_byte_anywhere_is_refused(call: Call) -> None:
         changed = bytearray(image)
         changed[at] ^= 0x10
         assert not is_intact(bytes(changed)), at
-    for section in read_bpf_object(image).sections:
+    for section in read_object(image).sections:
         if section.size == 0 or section.type == 8:
             continue
         changed = bytearray(image)

@@ -7,8 +7,8 @@ import pytest
 
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import probe
-from oomlang.kernel.btf import Btf, Kind, parse_btf
-from tests.unit.kernel.btf_images import Image
+from oomlang.objects.btf import Btf, Kind, parse_btf
+from tests.unit.objects.btf_images import Image
 
 
 def _write(root: Path, path: str, text: str) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from oomlang.compiler import Compilation, Target
-from oomlang.elf import ElfObject, Section
+from oomlang.objects.elf import ElfObject, Section, read_object
 from oomlang.targets.bpf.clang import compile_c
-from oomlang.targets.bpf.elf import read_bpf_object
 from oomlang.targets.bpf.inspect import BadObject, inspect_object
 
 POLICIES = {
@@ -58,7 +57,7 @@ class Image:
     """An object whose parts can be overwritten."""
 
     def __init__(self, image: bytes) -> None:
-        self.elf: ElfObject = read_bpf_object(image)
+        self.elf: ElfObject = read_object(image)
         self._bytes = bytearray(image)
 
     def __bytes__(self) -> bytes:

@@ -10,12 +10,11 @@ import pytest
 
 from oomlang.compiler import TARGETS, Target
 from oomlang.diagnostics import InternalError
-from oomlang.elf import ElfError
-from oomlang.targets.bpf.code import Code, loops
-from oomlang.targets.bpf.elf import read_bpf_object
-from oomlang.targets.bpf.elf_by_pyelftools import read_with_pyelftools
+from oomlang.objects.by_pyelftools import read_with_pyelftools
+from oomlang.objects.elf import ElfError, read_object
+from oomlang.objects.functions import Code, loops
+from oomlang.objects.instructions import ALU, ALU64, MOV64_X, Instruction, decode
 from oomlang.targets.bpf.elf_checks import CHECKS, check_object
-from oomlang.targets.bpf.instructions import ALU, ALU64, MOV64_X, Instruction, decode
 from tests.unit.targets.bpf.objects import POLICIES, Image, compiled, metadata
 
 pytestmark = pytest.mark.needs("clang")
@@ -51,7 +50,7 @@ def test_what_we_make_passes(policy: str, target: Target) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_two_readers_agree(policy: str, target: Target) -> None:
     image = compiled(policy, target)
-    theirs, mine = read_with_pyelftools(image), read_bpf_object(image)
+    theirs, mine = read_with_pyelftools(image), read_object(image)
     assert theirs.sections == mine.sections
     assert theirs.symbols == mine.symbols
     assert theirs.relocations == mine.relocations
@@ -253,8 +252,8 @@ MUTATIONS: list[tuple[str, str, str, Callable[[Image], Any]]] = [
     ("license", "b'Dual BSD/MIT\\x00' is not GPL", "empty", lambda i: i.put("license", 9, b"MIT")),
     ("license", "b'Dual BSD/GPL' is not GPL", "empty", _no_license_end),
     ("types", "there are no CO-RE relocations", "empty", _no_relocations),
-    ("types", ".BTF does not begin as version 1", "empty", lambda i: i.put(".BTF", 0, b"\0\0")),
-    ("types", ".BTF.ext does not begin", "empty", lambda i: i.put(".BTF.ext", 2, b"\2")),
+    ("types", "section `.BTF`: not BTF", "empty", lambda i: i.put(".BTF", 0, b"\0\0")),
+    ("types", ".BTF.ext is of version 2", "empty", lambda i: i.put(".BTF.ext", 2, b"\2")),
     ("metadata", "differs from the metadata from byte 10 on", "empty", lambda i: i.put(".oomlang", 10, b"9")),
     ("metadata", "`.oomlang` would be loaded", "empty", _allocated_metadata),
     ("maps", "there is no map `in_shared`", "inputs", lambda i: _rename_symbol(i, "in_shared")),
@@ -301,7 +300,7 @@ FOLLOWING: dict[str, set[str]] = {
     "there is no program `end_event`": {"helpers"},
     "which is no function of ours": {"calls", "helpers"},
     "not a known kfunc": {"kfuncs"},
-    ".BTF does not begin as version 1": set(),
+    "section `.BTF`: not BTF": set(),
     "calls no function": set(),
     "`judge` writes to a map": {"helpers"},
 }
@@ -375,7 +374,7 @@ def test_a_jump_backwards_that_closes_no_cycle_is_no_loop() -> None:
     """clang lays out many: a check for negative offsets would refuse them."""
     backward = []
     for policy in POLICIES:
-        elf = read_bpf_object(compiled(policy, EVALUATE))
+        elf = read_object(compiled(policy, EVALUATE))
         for function in Code(elf).functions:
             if not loops(function):
                 backward += [i for at, i in function.instructions() if (i.jump_target(at) or at) < at]
@@ -383,7 +382,7 @@ def test_a_jump_backwards_that_closes_no_cycle_is_no_loop() -> None:
 
 
 def test_loops_are_where_they_are_meant() -> None:
-    code = Code(read_bpf_object(compiled("walk", EVALUATE)))
+    code = Code(read_object(compiled("walk", EVALUATE)))
     assert {f.name for f in code.functions if loops(f)} == {"other_thread_with_mm", "rank_1"}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oomlang.compiler import Target
 from oomlang.targets.bpf.inspect import BadObject, inspect_object
-from tests.unit.elf_images import elf_image
+from tests.unit.objects.elf_images import elf_image
 from tests.unit.targets.bpf.objects import Image, compiled, foreign, refusal
 
 EVALUATE: Target = "evaluate-task"
@@ -108,6 +108,10 @@ def symbols(*rows: tuple[int, int, int, int]) -> bytes:
     )
 
 
+def btf(types: bytes, strings: bytes) -> bytes:
+    return struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+
+
 EXIT = bytes.fromhex("9500000000000000")
 CALL = bytes.fromhex("8510000000000000")
 
@@ -132,8 +136,11 @@ CALL = bytes.fromhex("8510000000000000")
             "refers to symbol number 7 of 0",
         ),
         (elf_image([("x", 1, 0, 0, 0, b"")] * 4095), "it has 4097 sections, more than a BPF object ever has"),
-        (elf_image([(".BTF", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF is cut off"),
-        (elf_image([(".BTF.ext", 1, 0, 0, 0, b"\x9f\xeb")]), ".BTF.ext is cut off"),
+        (elf_image([(".BTF", 1, 0, 0, 0, b"\x9f\xeb")]), "section `.BTF`: not BTF: 2 bytes"),
+        (
+            elf_image([(".BTF", 1, 0, 0, 0, btf(b"", b"\0")), (".BTF.ext", 1, 0, 0, 0, b"\x9f\xeb")]),
+            ".BTF.ext is cut off",
+        ),
         (elf_image([("x", 1, 6, 0, 0, EXIT * 1_000_001)]), "more than the kernel takes"),
         (
             elf_image([
@@ -185,17 +192,16 @@ def test_a_long_chain_of_calls_ends() -> None:
     assert len(program.functions) == 10_000
 
 
-def btf(types: bytes, strings: bytes) -> bytes:
-    return struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
-
-
 @pytest.mark.parametrize(
     "types, message",
     [
-        (struct.pack("<3I", 0, 31 << 24, 0), "of the unknown kind 31"),
-        (struct.pack("<3I", 0, 4 << 24 | 9, 0), "cut off inside type number 1"),
-        (struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 7, 0, 0), "refers to type number 7 of 1"),
-        (struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 1, 0, 0), "which is no variable"),
+        (struct.pack("<3I", 0, 31 << 24, 0), "type 1 of the BTF is of kind 31, and 19 is the last known"),
+        (struct.pack("<3I", 0, 4 << 24 | 9, 0), "the last of the BTF's 1 types is cut off"),
+        (
+            struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 7, 0, 0),
+            "the BTF refers to type 7, and the last one is 1",
+        ),
+        (struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 1, 0, 0), "and it is no variable"),
         (
             struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 2, 0, 0)  # .maps: a variable
             + struct.pack("<4I", 1, 14 << 24, 3, 0) + struct.pack("<3I", 0, 8 << 24, 3),  # of a typedef of itself
@@ -207,9 +213,13 @@ def btf(types: bytes, strings: bytes) -> bytes:
             + struct.pack("<3I", 0, 4 << 24 | 1, 8) + struct.pack("<3I", 7, 4, 0)  # struct { (4) *key }
             + struct.pack("<3I", 0, 2 << 24, 5)
             + struct.pack("<3I", 0, 3 << 24, 0) + struct.pack("<3I", 5, 0, 1),  # an array of itself
-            "more than 64 arrays",
+            "arrays are nested more than 32 deep, or in a ring",
         ),
-        (struct.pack("<3I", 99, 15 << 24 | 1, 0) + struct.pack("<3I", 1, 0, 0), "has a name at 99 of"),
+        (
+            struct.pack("<3I", 1, 15 << 24 | 1, 0) + struct.pack("<3I", 2, 0, 0)
+            + struct.pack("<4I", 99, 14 << 24, 0, 0),
+            "a name lies outside the BTF's strings (offset 99 of",
+        ),
     ],
 )  # fmt: skip
 def test_types_that_are_broken(types: bytes, message: str) -> None:

@@ -22,6 +22,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 
+from oomlang.objects import BadFormat
+
 BTF_MAGIC = 0xEB9F
 VOID = 0  # type id 0 in every table
 
@@ -31,8 +33,8 @@ _MAX_NAME = 2048  # bytes; the kernel's own limit is KSYM_NAME_LEN, 512
 _MAX_SAME_STRING = 64  # producers write each string once
 
 
-class BtfError(Exception):
-    """The BTF is broken, foreign or cannot be read; `str()` says what is wrong with it."""
+class BtfError(BadFormat):
+    """The BTF is broken, foreign or cannot be read."""
 
 
 class Kind(IntEnum):
@@ -66,8 +68,7 @@ MODIFIERS = frozenset({Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
 TRANSPARENT = MODIFIERS | {Kind.TYPEDEF}
 SIZED = frozenset({Kind.INT, Kind.ENUM, Kind.ENUM64, Kind.STRUCT, Kind.UNION, Kind.FLOAT, Kind.DATASEC})
 
-# Words of 4 bytes that a type of each kind takes: its head and what follows once, and what follows vlen
-# times.
+# Words of 4 bytes that a type of each kind takes: its head and what follows once, and what follows vlen times.
 _WORDS_ONCE = [3] * len(Kind)
 _WORDS_ONCE[Kind.INT] = _WORDS_ONCE[Kind.VAR] = _WORDS_ONCE[Kind.DECL_TAG] = 4
 _WORDS_ONCE[Kind.ARRAY] = 6
@@ -145,7 +146,7 @@ class TypeTable:
         if type_id == VOID:
             return ""
         table, start = self._locate(type_id)
-        return table._string(table._words[start])
+        return table.string(table._words[start])
 
     def target(self, type_id: int) -> int:
         """What a pointer, typedef, modifier, function, variable or tag refers to; a prototype's return
@@ -160,7 +161,7 @@ class TypeTable:
         return table._words[start + 2]
 
     def vlen(self, type_id: int) -> int:
-        """Number of members, enumerators or parameters; a function's linkage (0 static, 1 global, 2 extern)."""
+        """Number of members, enumerators, parameters or variables; a function's linkage (0 static, 1 global, 2 extern)."""
         table, start = self._locate(type_id)
         return table._words[start + 1] & 0xFFFF
 
@@ -182,7 +183,7 @@ class TypeTable:
         for name, member_type, offset in table._rows(start, width=3):
             bits, size = (offset & 0xFFFFFF, offset >> 24) if has_bitfields else (offset, 0)
             found.append(
-                Member(name=table._string(name), type_id=member_type, bit_offset=bits, bitfield_size=size)
+                Member(name=table.string(name), type_id=member_type, bit_offset=bits, bitfield_size=size)
             )
         return found
 
@@ -200,16 +201,21 @@ class TypeTable:
             value = low | high[0] << 32 if wide else low
             if signed and value >> bits - 1:
                 value -= 1 << bits
-            found.append(Enumerator(name=table._string(name), value=value))
+            found.append(Enumerator(name=table.string(name), value=value))
         return found
 
     def parameters(self, type_id: int) -> list[Parameter]:
         """The parameters of a function prototype."""
         table, start = self._locate(type_id)
         return [
-            Parameter(name=table._string(name), type_id=parameter_type)
+            Parameter(name=table.string(name), type_id=parameter_type)
             for name, parameter_type in table._rows(start, width=2)
         ]
+
+    def variables(self, type_id: int) -> list[int]:
+        """The ids of the variables in a data section."""
+        table, start = self._locate(type_id)
+        return [variable for variable, _, _ in table._rows(start, width=3)]
 
     def skip_modifiers(self, type_id: int, through: frozenset[Kind] = TRANSPARENT) -> int:
         """The type behind `const`, `volatile`, `restrict`, type tags and typedefs."""
@@ -259,18 +265,15 @@ class TypeTable:
         words = self._words[start + 3 : start + 3 + count * width]
         return list(zip(*[iter(words)] * width, strict=True))
 
-    def _string(self, offset: int) -> str:
+    def string(self, offset: int) -> str:
+        """The string at an offset of the string section; `.BTF.ext` refers to it, too. Errors: `BtfError`."""
         if offset < self._first_string and self.base:
-            return self.base._string(offset)
+            return self.base.string(offset)
         begin = offset - self._first_string
         end = self._strings.find(b"\0", begin, begin + _MAX_NAME)
         if begin >= len(self._strings) or end < 0:
             raise BtfError(f"a name lies outside the BTF's strings (offset {offset} of {self.end_string})")
         return self._strings[begin:end].decode("utf-8", "backslashreplace")
-
-    def string(self, offset: int) -> str:
-        """The string at an offset of the string section; `.BTF.ext` refers to it. Errors: `BtfError`."""
-        return self._string(offset)
 
     def _offsets(self, name: str) -> list[int]:
         """Where the string section (and the base's) holds exactly `name`."""

@@ -6,7 +6,7 @@ shortened: anonymous types are `{â€¦}`, the parameters of a function pointer `(â
 
 from __future__ import annotations
 
-from oomlang.kernel.btf_types import MODIFIERS, BtfError, Kind, TypeTable
+from oomlang.objects.type_table import MODIFIERS, BtfError, Kind, TypeTable
 
 _MAX_NESTING = 32
 _WORDS = {

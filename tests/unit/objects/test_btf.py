@@ -3,18 +3,17 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oomlang.kernel.btf import Btf, BtfError, Kind, parse_btf, read_btf
-from oomlang.kernel.btf_declarations import declare
-from oomlang.kernel.btf_types import ENUMS
-from tests.unit.elf_images import FORMATS, elf_image
-from tests.unit.kernel.btf_images import Image
+from oomlang.objects.btf import Btf, BtfError, Kind, parse_btf, read_btf
+from oomlang.objects.declarations import declare
+from oomlang.objects.type_table import ENUMS
+from tests.unit.objects.btf_images import Image
+from tests.unit.objects.elf_images import FORMATS, elf_image
 
 # --- the running kernel -------------------------------------------------------------------------------------
 
@@ -96,15 +95,6 @@ def test_answers_fifty_questions_well_under_a_second(running_kernel: Btf) -> Non
     for number in range(50):
         kernel.field("task_struct", f"no_such_member_{number}")
     assert time.process_time() - before < 3
-
-
-@pytest.mark.needs("clang")
-def test_reads_the_btf_of_an_object(compiled: Callable[[str], bytes], tmp_path: Path) -> None:
-    path = tmp_path / "tasks.o"
-    path.write_bytes(compiled("tasks"))
-    types = read_btf(path)
-    assert types.has_field("task_struct", "comm")
-    assert types.enumerator("memory_cgrp_id") == 99
 
 
 # --- written by hand ----------------------------------------------------------------------------------------

@@ -1,24 +1,46 @@
 """An object file as plain data, read through pyelftools.
 
-In: the bytes of an object that clang made. Out: the same `ElfObject` that `read_bpf_object` makes of them, or `ElfError`.
-pyelftools is not made for files that are hostile; what may be so goes through `read_bpf_object`.
+In: the bytes of an object that clang made. Out: the same `ElfObject` that `elf.read_object` makes of them, or `ElfError`.
+pyelftools is not made for files that are hostile; what may be so goes through `elf.read_object`.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
-from oomlang.elf import ElfError, ElfObject, Header, Relocation, Section, Symbol, check_extents
-from oomlang.targets.bpf.elf import check_header
+from oomlang.objects.elf import (
+    ElfError,
+    ElfObject,
+    Header,
+    Relocation,
+    Section,
+    Symbol,
+    check_extents,
+    read_object_header,
+)
+
+_IMPORTING = Lock()
+
+
+def import_pyelftools() -> None:
+    """Import it, if nobody has: 0.09 s, which only a compilation should take.
+
+    Its modules import each other in circles. Two threads that begin in different places would each wait for a module
+    that the other is at, and then see half of it; so one of them does it all, and whoever needs it comes through here.
+    """
+    with _IMPORTING:
+        import elftools.elf.elffile  # noqa: F401  (what `_read` takes from it is there afterwards)
 
 
 def read_with_pyelftools(image: bytes) -> ElfObject:
     """Read a relocatable BPF object. Errors: `ElfError`."""
-    from elftools.common import exceptions  # 0.09 s, which only a compilation should take
+    import_pyelftools()
+    from elftools.common import exceptions
 
-    header = check_header(image)
+    header = read_object_header(image)
     try:
         return _read(image, header)
     except (

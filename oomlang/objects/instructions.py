@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from oomlang.objects import BadFormat
+
 SLOT: Final = 8
 """Bytes."""
 
@@ -27,6 +29,8 @@ MOV64_X: Final = 0xBF
 MOV64_K: Final = 0xB7
 ADD64_K: Final = 0x07
 SUB64_K: Final = 0x17
+MOV: Final = 0xB0
+"""The operation of a move: bits 4 to 7 of an opcode of arithmetic."""
 
 _PSEUDO_CALL: Final = 1
 _PSEUDO_KFUNC_CALL: Final = 2
@@ -34,7 +38,7 @@ _NEG, _END = 0x80, 0xD0
 _SLOT = struct.Struct("<BBhi")
 
 
-class BadCode(Exception):
+class BadCode(BadFormat):
     """Bytes that are no sequence of instructions; `str()` says where."""
 
 

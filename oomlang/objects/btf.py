@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from oomlang.elf import ELF_MAGIC, ElfError, read_elf
-from oomlang.kernel.btf_declarations import declare
-from oomlang.kernel.btf_types import (
+from oomlang.objects.declarations import declare
+from oomlang.objects.elf import ELF_MAGIC, ElfError, ElfFile, read_elf
+from oomlang.objects.type_table import (
     COMPOSITES,
     ENUMS,
     SIZED,
@@ -27,7 +27,9 @@ from oomlang.kernel.btf_types import (
     TypeTable,
 )
 
-__all__ = ["Btf", "BtfError", "Field", "Kind", "Prototype", "parse_btf", "read_btf"]
+__all__ = ["Btf", "BtfError", "Field", "Kind", "Prototype", "btf_of", "parse_btf", "read_btf"]
+
+SECTION = ".BTF"
 
 _MAX_RAW_BYTES = 256 << 20  # raw BTF: a full debug kernel's has about 10 MiB
 _MAX_NESTING = 32  # arrays of arrays, pointers to pointers
@@ -227,6 +229,17 @@ def parse_btf(blob: bytes, *, base: Btf | None = None, source: str = "BTF") -> B
     return Btf(TypeTable(blob, base=base.table if base else None), source=source)
 
 
+def btf_of(elf: ElfFile) -> Btf | None:
+    """The types of an object itself; None where it has none. Errors: `BtfError`, `ElfError`."""
+    blob = elf.named(SECTION)
+    if blob is None:
+        return None
+    try:
+        return parse_btf(blob, source="the object")
+    except BtfError as exc:
+        raise BtfError(f"section `{SECTION}`: {exc}") from exc
+
+
 def read_btf(path: Path, *, base: Btf | None = None) -> Btf:
     """The BTF in a file, raw or in the `.BTF` section of an ELF file. Errors: `BtfError` with the path in
     front.
@@ -234,11 +247,9 @@ def read_btf(path: Path, *, base: Btf | None = None) -> Btf:
     try:
         with path.open("rb") as file:
             if file.read(4) == ELF_MAGIC:
-                elf = read_elf(file)
-                section = elf.section(".BTF")
-                if section is None:
+                blob = read_elf(file).named(SECTION)
+                if blob is None:
                     raise BtfError("the ELF file has no .BTF section (built without CONFIG_DEBUG_INFO_BTF?)")
-                blob = elf.contents(section)
             else:
                 file.seek(0)
                 blob = file.read(_MAX_RAW_BYTES + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from oomlang.kernel.btf_types import Kind
+from oomlang.objects.type_table import Kind
 
 
 class Image:

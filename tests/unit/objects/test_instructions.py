@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomlang.compiler import TARGETS
-from oomlang.targets.bpf.elf import read_bpf_object
-from oomlang.targets.bpf.instructions import (
+from oomlang.objects.elf import read_object
+from oomlang.objects.instructions import (
     LDX,
     OPCODES_V3,
     STX,
@@ -137,7 +137,7 @@ def test_any_bytes_are_code_or_refused(code: bytes) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_in_our_objects_is_odd(policy: str) -> None:
     for target in TARGETS:
-        elf = read_bpf_object(compiled(policy, target))
+        elf = read_object(compiled(policy, target))
         for section in elf.code:
             listing = list(decode(elf.contents(section)))
             assert [oddity(i) for _, i in listing if oddity(i)] == []

@@ -1,8 +1,8 @@
 """ELF files of any origin: a section table read by seeking, and objects as plain data.
 
-In: an open binary file of either class and byte order, from an object of 10 KiB to a `vmlinux` of 500 MiB with its debug
-info; or the bytes of a 64-bit object. Out: `ElfFile`, which reads the sections that are asked for, or `ElfObject`, with
-the symbols and relocations.
+In: an open file of either class and byte order, from an object of 10 KiB to a `vmlinux` of 500 MiB with its debug info; or
+the bytes of a BPF object. Out: `ElfFile`, which reads the sections that are asked for, or `ElfObject`, with the symbols and
+relocations.
 
 This is read here rather than through an ELF library because the files are not trusted: whatever the bytes are, `ElfError` is
 all that comes of them. Every extent is compared with the file's size before it is read, and in an object the sum of all with
@@ -17,9 +17,12 @@ import struct
 from dataclasses import dataclass as standard_dataclass
 from typing import BinaryIO, Final
 
+from oomlang.objects import BadFormat
 from oomlang.records import dataclass
 
 ELF_MAGIC: Final = b"\x7fELF"
+MACHINE_BPF: Final = 247
+TYPE_RELOCATABLE: Final = 1
 
 SHT_PROGBITS: Final = 1
 SHT_SYMTAB: Final = 2
@@ -37,12 +40,16 @@ _SYMBOL = "IBBHQQ"  # rows, as `struct` has them
 _RELOCATION = "QQ"
 _SHN_XINDEX = 0xFFFF
 _MAX_SECTIONS = 1 << 16  # a -ffunction-sections vmlinux has some thousands
-_MAX_SYMBOLS = 1 << 16  # of an object
+_MAX_OBJECT = 32 << 20  # bytes
+_MAX_OBJECT_SECTIONS = 4096
+_MAX_SYMBOLS = 1 << 16
 _MAX_NAME = 1024
+_MACHINES = {3: "x86", 8: "MIPS", 20: "PowerPC", 21: "64-bit PowerPC", 22: "S/390", 40: "ARM", 62: "x86-64",
+             183: "64-bit ARM", 243: "RISC-V", 258: "LoongArch"}  # fmt: skip
 
 
-class ElfError(Exception):
-    """Not an ELF file, or a broken one; `str()` says what is wrong with it, as a clause without a full stop."""
+class ElfError(BadFormat):
+    """Not an ELF file, not one for BPF, or a broken one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,11 @@ class ElfFile:
     def section(self, name: str) -> Section | None:
         """The first section of that name."""
         return next((section for section in self.sections if section.name == name), None)
+
+    def named(self, name: str) -> bytes | None:
+        """The bytes of the first section of that name; None where there is none. Errors: `ElfError`."""
+        section = self.section(name)
+        return None if section is None else self.contents(section)
 
     def contents(self, section: Section) -> bytes:
         """The section's bytes; empty where it takes no room in the file (`.bss`). Errors: `ElfError`."""
@@ -201,10 +213,13 @@ def read_elf(file: BinaryIO) -> ElfFile:
 
 
 def read_object(image: bytes) -> ElfObject:
-    """The tables of a 64-bit object of either byte order. Errors: `ElfError`."""
+    """The tables of a BPF object. Errors: `ElfError`."""
+    read_object_header(image)
     elf = read_elf(io.BytesIO(image))
-    if not elf.header.is_64_bit:
-        raise ElfError("it is a 32-bit ELF file, whose symbols cannot be read")
+    if len(elf.sections) > _MAX_OBJECT_SECTIONS:
+        raise ElfError(
+            f"it has {len(elf.sections)} sections, more than a BPF object ever has ({_MAX_OBJECT_SECTIONS})"
+        )
     check_extents(image, elf.sections)
     symbols = _symbols(elf)
     return ElfObject(
@@ -214,6 +229,27 @@ def read_object(image: bytes) -> ElfObject:
         symbols=symbols,
         relocations=_relocations(elf, symbols),
     )
+
+
+def read_object_header(image: bytes) -> Header:
+    """The header of a BPF object: a 64-bit little-endian relocatable file for BPF. Errors: `ElfError`."""
+    header = read_header(io.BytesIO(image))
+    if not header.is_64_bit:
+        raise ElfError("it is a 32-bit ELF file; BPF objects have 64 bits")
+    if header.byte_order != "<":
+        raise ElfError("it is a big-endian ELF file; only little-endian objects can be read")
+    if header.machine != MACHINE_BPF:
+        name = _MACHINES.get(header.machine)
+        raise ElfError(
+            f"it is an ELF file for another machine ({f'{name}, ' if name else ''}number {header.machine}), not BPF"
+        )
+    if header.type != TYPE_RELOCATABLE:
+        raise ElfError(
+            f"it is an ELF file of type {header.type}; a BPF object is relocatable (type {TYPE_RELOCATABLE})"
+        )
+    if len(image) > _MAX_OBJECT:
+        raise ElfError(f"the file has {len(image)} bytes, more than a BPF object ever has ({_MAX_OBJECT})")
+    return header
 
 
 def check_extents(image: bytes, sections: tuple[Section, ...]) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from oomlang.elf import STT_FUNC, UNDEFINED, ElfObject, Relocation, Section
-from oomlang.targets.bpf.instructions import (
+from oomlang.objects.elf import STT_FUNC, UNDEFINED, ElfObject, Relocation, Section
+from oomlang.objects.instructions import (
     ADD64_K,
     FRAME_POINTER,
     MOV64_X,
