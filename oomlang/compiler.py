@@ -77,6 +77,13 @@ class Compilation:
         check_rules(lowered, diagnostics)
         return lowered, diagnostics
 
+    @cached_property
+    def optimized(self) -> ir.Policy:
+        """The policy's meaning, as targets that are compiled take it."""
+        from oomlang.ir.passes import run
+
+        return run(self.ir)
+
     @property
     def ir(self) -> ir.Policy:
         """The policy's meaning."""

@@ -17,6 +17,9 @@ class Absolute(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0].absolute()
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        return 0 if ranges[0].low >= 0 else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return abs
 

@@ -17,6 +17,10 @@ class Add(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0] + ranges[1]
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        left, right = ranges
+        return 0 if right == Interval(0, 0) else 1 if left == Interval(0, 0) else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return operator.add
 

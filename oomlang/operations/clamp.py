@@ -19,6 +19,14 @@ class Clamp(Operation):
         value, lowest, highest = ranges
         return value.maximum(lowest).minimum(highest)
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        value, lowest, highest = ranges
+        if value.maximum(lowest).low >= highest.high:
+            return 2
+        if value.maximum(lowest).high > highest.low:
+            return None
+        return 0 if value.low >= lowest.high else 1 if lowest.low >= value.high else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return _clamp
 

@@ -24,6 +24,9 @@ class Divide(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0].divide(ranges[1])
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        return 0 if ranges[1] == Interval(1, 1) else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return operator.floordiv if ranges[0].low >= 0 and ranges[1].low > 0 else divide
 

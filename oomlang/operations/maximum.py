@@ -17,6 +17,10 @@ class Maximum(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0].maximum(ranges[1])
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        left, right = ranges
+        return 0 if left.low >= right.high else 1 if right.low >= left.high else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return max
 

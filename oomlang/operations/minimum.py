@@ -17,6 +17,10 @@ class Minimum(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0].minimum(ranges[1])
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        left, right = ranges
+        return 0 if left.high <= right.low else 1 if right.high <= left.low else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return min
 

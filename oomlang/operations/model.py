@@ -76,6 +76,10 @@ class Operation:
         found = self.interval(tuple([o if isinstance(o, Interval) else Interval(o, o) for o in operands]))
         return found.low if found.is_point else found
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        """The operand, by its place, that the result is equal to whatever the operands are; None where there is none."""
+        return None
+
     def c(self, operands: tuple[C, ...], ranges: Ranges) -> C:
         """The C. Here: the operator where there is one, else a call of the helper."""
         if self.helper is not None:

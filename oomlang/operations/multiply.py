@@ -24,6 +24,10 @@ class Multiply(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0] * ranges[1]
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        left, right = ranges
+        return 0 if right == Interval(1, 1) else 1 if left == Interval(1, 1) else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return operator.mul
 

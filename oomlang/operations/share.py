@@ -29,6 +29,9 @@ class Share(Operation):
     def fits(self, ranges: Ranges) -> bool:
         return self.interval(ranges).fits and ranges[1].absolute().high <= MAX_SHARE
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        return 0 if ranges[1] == Interval(RATIO_ONE, RATIO_ONE) else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return _of_positive if ranges[0].low >= 0 and ranges[1].low >= 0 else _share
 

@@ -17,6 +17,9 @@ class Subtract(Operation):
     def interval(self, ranges: Ranges) -> Interval:
         return ranges[0] - ranges[1]
 
+    def same_as(self, ranges: Ranges) -> int | None:
+        return 0 if ranges[1] == Interval(0, 0) else None
+
     def exact(self, ranges: Ranges) -> Callable[..., int]:
         return operator.sub
 

@@ -19,17 +19,10 @@ from oomlang.facts.patterns import Glob, PathPattern
 from oomlang.ir import nodes as ir
 from oomlang.ir.fold import Algebra, Lets
 from oomlang.ir.levels import Level
+from oomlang.operations.comparisons import SIGNS
 from oomlang.targets.interp import values
 from oomlang.targets.interp.readers import Column, Path, Readers, View, column
 
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 T = TypeVar("T")
 
 
@@ -120,7 +113,7 @@ class Columns(Algebra[Column]):
 
     def compare(self, node: ir.Compare, left: Column, right: Column) -> Column:
         sign = node.operator
-        return self._zip(_COMPARE[sign], lambda a, b: values.compare(sign, a, b), left, right)
+        return self._zip(SIGNS[sign], lambda a, b: values.compare(sign, a, b), left, right)
 
     def one_of(self, node: ir.OneOf, subject: Column) -> Column:
         members = frozenset(node.values)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from oomlang.facts import Interval
+from oomlang.operations import comparisons
 
 Value: TypeAlias = int | Interval
 
@@ -60,18 +61,7 @@ def step(value: Value, size: int) -> Value:
 
 def compare(sign: str, left: Value, right: Value) -> Value:
     """1, 0 or unknown: whether `left sign right`."""
-    a, b = interval(left), interval(right)
-    match sign:
-        case "<":
-            return 1 if a.high < b.low else 0 if a.low >= b.high else MAYBE
-        case "<=":
-            return 1 if a.high <= b.low else 0 if a.low > b.high else MAYBE
-        case ">" | ">=":
-            return compare({">": "<", ">=": "<="}[sign], right, left)
-        case "==":
-            return 0 if a.high < b.low or b.high < a.low else 1 if a.is_point and b.is_point else MAYBE
-        case _:
-            return invert(compare("==", left, right))
+    return simplify(comparisons.compare(sign, interval(left), interval(right)))
 
 
 def invert(condition: Value) -> Value:
