@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, TypeAlias
 
 from oomlang import __version__
 from oomlang.diagnostics import Diagnostic, Diagnostics, EnvironmentLacks, Source
@@ -20,16 +19,21 @@ from oomlang.ir import nodes as ir
 from oomlang.ir.limits import check_limits
 from oomlang.ir.reach import check_rules
 from oomlang.lowering import lower
+from oomlang.objects.metadata import Metadata
 from oomlang.semantics import model
 from oomlang.semantics.analyze import analyze
 from oomlang.syntax import tree
 from oomlang.syntax.parser import parse
+from oomlang.targets.bpf import attachments
 
 if TYPE_CHECKING:
     from oomlang.targets.bpf.emit import Program
 
-Target = Literal["evaluate-task", "dry-run"]
-TARGETS: tuple[Target, ...] = get_args(Target)
+Target: TypeAlias = str
+"""The name of a target."""
+
+TARGETS: tuple[Target, ...] = tuple(target.name for target in attachments.TARGETS)
+"""The first one is the default."""
 
 
 @dataclass
@@ -97,8 +101,11 @@ class Compilation:
         from oomlang.targets.bpf.emit import SourceInfo, emit
 
         source = SourceInfo(
-            # No directories, and none of the bytes that a path can have and a C comment or a terminal should not.
-            name=os.path.basename(self.name) or "<policy>",
+            # No directories; and a file's name is any bytes, where the object needs text.
+            name=os.path.basename(self.name)
+            .encode("utf-8", "surrogateescape")
+            .decode("utf-8", "backslashreplace")
+            or "<policy>",
             sha256=hashlib.sha256(self.data).hexdigest(),
             compiler=__version__,
         )
@@ -127,13 +134,13 @@ class Artifact:
     target: Target
     object: bytes
     c_source: str
-    metadata: Mapping[str, Any]
+    metadata: Metadata
     source: Source
     diagnostics: tuple[Diagnostic, ...]
 
 
 def compile(
-    source: bytes | str, *, name: str = "<policy>", target: Target = "evaluate-task", clang: str | None = None
+    source: bytes | str, *, name: str = "<policy>", target: Target = TARGETS[0], clang: str | None = None
 ) -> Artifact:
     """Compile a policy to a checked BPF object.
 
@@ -146,8 +153,7 @@ def compile(
     """
     from oomlang.targets.bpf.clang import Clang
 
-    if target not in TARGETS:
-        raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
+    attachments.find_target(target)
     compilation = Compilation(
         source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source, name
     )
@@ -168,13 +174,15 @@ def compile(
     from oomlang.targets.bpf.elf_checks import check_object
     from oomlang.targets.bpf.seal import digest, seal
 
-    check_object(image, program.metadata.data)
+    check_object(image, program.metadata)
     image = seal(image)
+    sealed_with = digest(image)
+    assert sealed_with is not None  # a moment ago
     return Artifact(
         target=target,
         object=image,
         c_source=program.c_source,
-        metadata={**program.metadata.data, "digest": digest(image)},
+        metadata=replace(program.metadata, digest=sealed_with),
         source=compilation.source,
         diagnostics=compilation.diagnostics,
     )
@@ -187,9 +195,8 @@ def _import_checks() -> None:
     import_pyelftools()
 
 
-def emit_c(source: bytes | str, *, name: str = "<policy>", target: Target = "evaluate-task") -> str:
+def emit_c(source: bytes | str, *, name: str = "<policy>", target: Target = TARGETS[0]) -> str:
     """The C of a policy; needs no clang. Raises `OomlangError` where the policy is wrong."""
-    if target not in TARGETS:
-        raise ValueError(f"unknown target {target!r}: the targets are {', '.join(TARGETS)}")
+    attachments.find_target(target)
     data = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     return Compilation(data, name).program(target).c_source

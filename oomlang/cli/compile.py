@@ -12,21 +12,21 @@ from oomlang.cli import streams
 from oomlang.cli.failures import Failure
 from oomlang.cli.files import STDIN, SUFFIX, PolicyFile, name_of, read_policy
 from oomlang.cli.output import STDOUT, same_file, write_outputs
+from oomlang.targets.bpf import attachments
 
 if TYPE_CHECKING:
     from oomlang.compiler import Target
     from oomlang.objects.btf import Btf
 
-_EPILOG = """\b
+TARGETS = tuple(target.name for target in attachments.TARGETS)
+
+_EPILOG = f"""\b
 Examples:
   oomlang compile policy.oom
   oomlang compile policy.oom -o build/policy.bpf.o --depfile build/policy.d
   oomlang compile policy.oom --emit c -o -
-  oomlang compile policy.oom --target dry-run --kernel running
+  oomlang compile policy.oom --target {TARGETS[-1]} --kernel running
 """
-
-TARGETS = ("evaluate-task", "dry-run")
-"""Those of `oomlang.compiler`, which costs too much to ask for `--help`."""
 
 _SUFFIXES = {"obj": ".bpf.o", "c": ".bpf.c", "skeleton": ".skel.h"}
 
@@ -42,9 +42,9 @@ _SUFFIXES = {"obj": ".bpf.o", "c": ".bpf.c", "skeleton": ".skel.h"}
 @click.option(
     "--target",
     type=click.Choice(TARGETS),
-    default="evaluate-task",
+    default=TARGETS[0],
     show_default=True,
-    help="evaluate-task: choose the victim in the OOM killer. dry-run: rank the tasks of a live machine.",
+    help=" ".join(f"{target.name}: {target.summary}." for target in attachments.TARGETS),
 )
 @click.option(
     "--emit",

@@ -12,7 +12,8 @@ from oomlang.cli.failures import POLICY_WRONG, Failure
 from oomlang.cli.files import name_of, read_object
 
 if TYPE_CHECKING:
-    from oomlang.targets.bpf.inspect import InputInfo, Inspection, PolicyInfo
+    from oomlang.objects.metadata import Input, Metadata
+    from oomlang.targets.bpf.inspect import Inspection
 
 _EPILOG = """\b
 Examples:
@@ -30,12 +31,13 @@ def command(file: str, form: str) -> int:
 
     The exit code is 1 if the object says that oomlang made it and is not as oomlang makes them.
     """
-    from oomlang.targets.bpf.inspect import BadObject, inspect_object
+    from oomlang.objects import BadFormat
+    from oomlang.targets.bpf.inspect import inspect_object
 
     data = read_object(file)
     try:
         found = inspect_object(data)
-    except BadObject as error:
+    except BadFormat as error:
         raise Failure(f"{name_of(file)} is no BPF object that can be described: {error}") from error
     if form == "json":
         streams.print_json(found.to_json())
@@ -85,11 +87,11 @@ def _text(name: str, found: Inspection) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _policy(name: str, policy: PolicyInfo) -> str:
+def _policy(name: str, policy: Metadata) -> str:
     """The policy's meaning in the words of its own rules."""
     head = (
         f'{name}: policy "{policy.name}" for {policy.target}\n'
-        f"made by oomlang {policy.compiler} from {policy.source_name} (sha256 {policy.source_sha256})\n"
+        f"made by oomlang {policy.compiler} from {policy.source.name} (sha256 {policy.source.sha256})\n"
     )
     # The order is the meaning: first whole events, then who is spared, then who dies first.
     kinds = {"kernel decides": 0, "kill nothing": 0, "never kill": 1}
@@ -101,7 +103,7 @@ def _policy(name: str, policy: PolicyInfo) -> str:
     parts = [head]
     for number, title in enumerate(titles):
         rows = [
-            (f"{policy.source_name}:{rule.line}", " ".join(rule.text.split()))
+            (f"{policy.source.name}:{rule.line}", " ".join(rule.text.split()))
             for rule in policy.rules
             if kinds.get(rule.kind, 2) == number
         ]
@@ -114,7 +116,7 @@ def _policy(name: str, policy: PolicyInfo) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _input(declared: InputInfo) -> tuple[str, ...]:
+def _input(declared: Input) -> tuple[str, ...]:
     from oomlang.facts import Type, spell
 
     try:
@@ -128,7 +130,7 @@ def _input(declared: InputInfo) -> tuple[str, ...]:
         f"{declared.type}{' per memcg' if declared.per_memcg else ''}",
         f"= {default}",
         f"{low} to {high}",
-        f"{declared.variable}, {declared.bytes} bytes in map {declared.map}{key}",
+        f"{declared.variable}, {declared.size} bytes in map {declared.map}{key}",
     )
 
 

@@ -21,6 +21,7 @@ from oomlang.kernel.probe import kernel_btf_path
 from oomlang.kernel.requirements import missing_from
 from oomlang.objects import BadFormat
 from oomlang.objects.btf import Btf, BtfError, read_btf
+from oomlang.targets.bpf.attachments import TARGETS, find_target
 
 RUNNING = "running"
 _TEXT = 60
@@ -65,10 +66,10 @@ def require_fit(image: bytes, policy: ir.Policy, kernel: str, btf: Btf, *, name:
             quoted = [f"{name}:{rule.line} `{_short(rule.text)}`" for rule in rules]
             lines.append("  needed by " + ("\n  and ".join(quoted) or f"every policy for {target}"))
     text = "\n".join(lines)
-    if all(item.kind in ("hook", "kfunc") for item in missing) and target != "dry-run":
-        mend = (
-            "this kernel has no OOM hooks for BPF; boot one that has them, or compile with `--target dry-run`, "
-            "which ranks the tasks of any kernel and kills none"
+    if all(item.kind in ("hook", "kfunc") for item in missing) and find_target(target).decides:
+        others = [f"`--target {other.name}` ({other.summary})" for other in TARGETS if not other.decides]
+        mend = "this kernel has no OOM hooks for BPF; boot one that has them, or compile with " + " or ".join(
+            others
         )
     elif to_blame and all(item.kind == "type" for item in missing):
         mend = "choose another kernel, or leave out of these rules what it lacks"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +22,7 @@ from oomlang.cli.loading import (
 
 if TYPE_CHECKING:
     from oomlang.kernel.loader import Values
+    from oomlang.objects.metadata import Metadata
 
 _EPILOG = """\b
 Examples:
@@ -36,7 +37,7 @@ class _Object:
     """What is loaded."""
 
     image: bytes
-    metadata: dict[str, Any]
+    metadata: Metadata
 
 
 @click.command("load", epilog=_EPILOG)
@@ -78,15 +79,16 @@ def _compiled(path: str) -> _Object:
 
     artifact = compile(read_policy(path), name=name_of(path))
     streams.say_diagnostics(artifact.source, artifact.diagnostics)
-    return _Object(artifact.object, dict(artifact.metadata))
+    return _Object(artifact.object, artifact.metadata)
 
 
 def _checked(path: str) -> _Object:
     """An object that is ours, whole, and for this. Errors: `Failure` with exit code 1."""
     from oomlang.diagnostics import InternalError
-    from oomlang.kernel.policy import metadata_of
+    from oomlang.objects import BadFormat
+    from oomlang.targets.bpf.attachments import TARGETS
     from oomlang.targets.bpf.elf_checks import check_object
-    from oomlang.targets.bpf.inspect import BadObject, inspect_object
+    from oomlang.targets.bpf.inspect import inspect_object
     from oomlang.targets.bpf.seal import is_intact
 
     name = name_of(path)
@@ -94,30 +96,30 @@ def _checked(path: str) -> _Object:
     again = "compile the policy again with this oomlang"
     try:
         found = inspect_object(image)
-    except BadObject as error:
+    except BadFormat as error:
         raise Failure(f"{name} is refused: {error}", mend=again, code=POLICY_WRONG) from error
     if found.policy is None:
         mend = "only objects that `oomlang compile` made can be loaded"
         raise Failure(f"{name} is refused: oomlang did not make it", mend=mend, code=POLICY_WRONG)
-    if found.policy.target != "evaluate-task":
+    if not found.policy.decides:
+        loadable = [target.name for target in TARGETS if target.decides]
         raise Failure(
-            f"{name} is refused: it is for the target {found.policy.target}, and only evaluate-task can be loaded",
-            mend="compile the policy with --target evaluate-task",
+            f"{name} is refused: it is for the target {found.policy.target}, and only {' or '.join(loadable)} can be loaded",
+            mend=f"compile the policy with --target {loadable[0]}",
             code=POLICY_WRONG,
         )
     if not is_intact(image):
         what = "it is not as it was made: its digest is another"
         raise Failure(f"{name} is refused: {what}", mend=again, code=POLICY_WRONG)
-    metadata: dict[str, Any] = metadata_of(image)
     try:
         # `inspect` has held it against its own words; the compiler's reader has to agree.
-        check_object(image, metadata)
+        check_object(image, found.policy)
         failed = "\n".join(found.failed_checks)
     except InternalError as error:
         failed = str(error)
     if failed:
         raise Failure(f"{name} is refused, not as oomlang makes it:\n{failed}", mend=again, code=POLICY_WRONG)
-    return _Object(image, metadata)
+    return _Object(image, found.policy)
 
 
 def _values(loading: _Object, settings: tuple[str, ...]) -> Values:

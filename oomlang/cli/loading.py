@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,7 +14,8 @@ from oomlang.cli.failures import ENVIRONMENT, Failure
 if TYPE_CHECKING:
     from oomlang.kernel.bindings import VerifierRefusal
     from oomlang.kernel.pins import Pins
-    from oomlang.kernel.policy import Input, Policy
+    from oomlang.kernel.policy import Policy
+    from oomlang.objects.metadata import Input, Metadata
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -43,7 +44,7 @@ def pins_at(directory: str) -> Pins:
 
 
 @contextmanager
-def kernel_failures(*, loading: tuple[bytes, Mapping[str, Any]] | None = None) -> Iterator[None]:
+def kernel_failures(*, loading: tuple[bytes, Metadata] | None = None) -> Iterator[None]:
     """Turn what the kernel layer raises into failures. loading: the object that is loaded meanwhile, and its metadata."""
     from oomlang.kernel.bindings import LibbpfError, VerifierRefusal
     from oomlang.kernel.loader import Occupied
@@ -60,7 +61,7 @@ def kernel_failures(*, loading: tuple[bytes, Mapping[str, Any]] | None = None) -
         ) from error
 
 
-def _refusal(error: VerifierRefusal, image: bytes, metadata: Mapping[str, Any]) -> Failure:
+def _refusal(error: VerifierRefusal, image: bytes, metadata: Metadata) -> Failure:
     from oomlang.kernel.loader_refusal import refused_place
 
     place = refused_place(error.log, error.program, image, metadata)

@@ -11,6 +11,7 @@ from oomlang.cli import streams
 from oomlang.cli.loading import kernel_failures, pin_option, pins_at, spelled, time_text
 
 if TYPE_CHECKING:
+    from oomlang.kernel.loader_environment import Interface
     from oomlang.kernel.status import InForce, Status
 
 _EPILOG = """\b
@@ -49,11 +50,23 @@ def command(form: str, pin: str) -> None:
     from oomlang.kernel.status import read_status
 
     with kernel_failures():
-        status = read_status(pins_at(pin))
+        status = read_status(pins_at(pin), _interfaces())
     if form == "json":
         streams.print_json(status_json(status))
     else:
         streams.print_text(_text(status))
+
+
+def _interfaces() -> list[Interface]:
+    """What the targets that decide ask of a kernel."""
+    from oomlang.kernel.loader_environment import Interface
+    from oomlang.targets.bpf.attachments import TARGETS
+
+    return [
+        Interface.of((p.section for p in target.programs), target.kfuncs)
+        for target in TARGETS
+        if target.decides
+    ]
 
 
 def status_json(status: Status) -> dict[str, Any]:
@@ -79,9 +92,9 @@ def _policy_json(found: InForce) -> dict[str, Any]:
         "readable": True,
         "name": policy.name,
         "since": policy.loaded,
-        "compiler": policy.metadata["compiler"],
-        "target": policy.metadata["target"],
-        "source": policy.metadata["source"],
+        "compiler": policy.metadata.compiler,
+        "target": policy.metadata.target,
+        "source": {"name": policy.metadata.source.name, "sha256": policy.metadata.source.sha256},
         "object_sha256": policy.object_sha256,
         "counters": found.counters,
         "inputs": [
@@ -126,11 +139,11 @@ def _policy_text(found: InForce) -> Iterable[str]:
     if policy is None:
         yield f"a policy is in force that another version of oomlang loaded (generation {found.generation})"
         return
-    source = policy.metadata["source"]
+    metadata = policy.metadata
     yield f'policy "{policy.name}" is in force since {time_text(policy.loaded)}'
-    yield f"  from      {source['name']} (sha256 {source['sha256']})"
-    yield f"  object    sha256 {policy.object_sha256}, by oomlang {policy.metadata['compiler']}"
-    yield f"  target    {policy.metadata['target']}"
+    yield f"  from      {metadata.source.name} (sha256 {metadata.source.sha256})"
+    yield f"  object    sha256 {policy.object_sha256}, by oomlang {metadata.compiler}"
+    yield f"  target    {metadata.target}"
     for name in found.detached:
         yield f"  its program {name} is not attached: load it again with --replace"
     for current in found.inputs:

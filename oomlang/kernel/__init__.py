@@ -1,7 +1,6 @@
-"""The running kernel and what is loaded into it: BTF, libbpf, pins, and what this machine offers.
+"""The running kernel and what is loaded into it: libbpf, pins, what this machine offers, and whether a kernel fits.
 
-Nothing here knows a policy or the language; this package imports `oomlang.diagnostics` and nothing else of
-oomlang.
+Nothing here knows the language or a target: what there is to know of a policy stands in its object's metadata.
 """
 
 from __future__ import annotations

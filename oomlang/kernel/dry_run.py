@@ -1,10 +1,10 @@
-"""Rank the live machine in the kernel: a compiled `dry-run` object, loaded, run and read back.
+"""Rank the live machine in the kernel: a program that writes a record of each process, loaded, run and read back.
 
-In: the object's bytes, the JSON of its section `.oomlang` and the event to rank for. Out: what the program wrote
-about every process and whom it would have killed, as the kernel read it. Read-only: nothing is killed.
+In: an object, its metadata and the event to rank for. Out: what the program wrote about every process, and whom it would
+have killed, as the kernel read it. Nothing is killed.
 
 Errors: `EnvironmentLacks` without the rights, the kernel's BTF or libbpf; `VerifierRefusal` and `LibbpfError` where the
-kernel refuses the object; `ValueError` for metadata of another target and for inputs that the policy does not declare.
+kernel refuses the object; `ValueError` for an object of another sort and for inputs that the policy does not declare.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from oomlang.kernel.bindings import LibbpfError
 from oomlang.kernel.libbpf import BpfObject, open_object
 from oomlang.kernel.probe import kernel_btf_path, page_size, why_not_permitted
 from oomlang.kernel.runs import read_iterator
+from oomlang.objects.metadata import Metadata, Record
 from oomlang.objects.variables import GlobalVariable, global_variables
 
-_PROGRAM = "dry_run"
 _REQUEST = struct.Struct("<QqQQQ")
 _HEAD = ("end", "tgid", "guard", "never", "verdict", "event_rule")
 
@@ -106,7 +106,7 @@ class DryRun:
 
 
 class DryRunner:
-    """A loaded `dry-run` object; each `run` is one pass. A context manager: closing it unloads the program.
+    """A loaded object; each `run` is one pass. A context manager: closing it unloads the program.
 
     knobs: values of the policy's knobs by name. memcg_inputs: values of its inputs per memcg, by name and cgroup id.
     All in base units.
@@ -115,34 +115,34 @@ class DryRunner:
     def __init__(
         self,
         image: bytes,
-        metadata: Mapping[str, Any],
+        metadata: Metadata,
         *,
         knobs: Mapping[str, int] | None = None,
         memcg_inputs: Mapping[str, Mapping[int, int]] | None = None,
     ) -> None:
-        if metadata.get("target") != "dry-run":
-            raise ValueError(f"an object for {metadata.get('target')} cannot be run dry")
+        if metadata.record is None:
+            raise ValueError(f"an object for {metadata.target} cannot be run dry")
+        self._program = metadata.programs[-1]
         lacks = why_not_permitted("rank the live machine in the kernel")
         if lacks is not None:
             raise lacks
         kernel_btf_path()
-        self._record = _Layout(metadata)
+        self._record = _Layout(metadata, metadata.record)
         variables = global_variables(image)
         self._object: BpfObject = open_object(image, name="oomlang")
         try:
             self._set(variables["page_shift"], struct.pack("<I", page_size().bit_length() - 1))
-            inputs = {i["name"]: i for i in metadata["inputs"]}
             for name, value in (knobs or {}).items():
-                declared = _input(inputs, name, per_memcg=False)
-                self._set(variables[declared["variable"]], _cell(declared, value))
+                declared = metadata.input(name, per_memcg=False)
+                self._set(variables[declared.variable], declared.encode(value))
             self._load()
             for name, values in (memcg_inputs or {}).items():
-                declared = _input(inputs, name, per_memcg=True)
-                cells = self._object.map(declared["map"]).handle()
+                declared = metadata.input(name, per_memcg=True)
+                cells = self._object.map(declared.map).handle()
                 for memcg_id, value in values.items():
-                    cells.update(struct.pack("<Q", memcg_id), _cell(declared, value))
+                    cells.update(struct.pack("<Q", memcg_id), declared.encode(value))
             self._request = self._object.map(variables["request"].section).handle()
-            self._link = self._object.program(_PROGRAM).attach_iterator()
+            self._link = self._object.program(self._program.name).attach_iterator()
         except BaseException:
             self._object.close()
             raise
@@ -175,7 +175,9 @@ class DryRunner:
         try:
             self._object.load()
         except LibbpfError as error:
-            if error.errno == errno.EINVAL and any("iter/task" in message for message in error.messages):
+            if error.errno == errno.EINVAL and any(
+                self._program.section in message for message in error.messages
+            ):
                 raise EnvironmentLacks(
                     f"this kernel has no BPF task iterators: {error}", mend="boot Linux 5.8 or newer"
                 ) from error
@@ -184,7 +186,7 @@ class DryRunner:
 
 def dry_run(
     image: bytes,
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
     request: Request,
     *,
     knobs: Mapping[str, int] | None = None,
@@ -195,46 +197,29 @@ def dry_run(
         return runner.run(request)
 
 
-def _input(inputs: Mapping[str, Any], name: str, *, per_memcg: bool) -> Mapping[str, Any]:
-    declared: Mapping[str, Any] | None = inputs.get(name)
-    if declared is None or declared["per_memcg"] is not per_memcg:
-        raise ValueError(f"the policy has no input {name!r} {'per memcg' if per_memcg else 'that is a knob'}")
-    return declared
-
-
-def _cell(declared: Mapping[str, Any], value: int) -> bytes:
-    """An input's value as it lies in its map."""
-    low, high = declared["range"]
-    if not low <= value <= high:
-        raise ValueError(f"input {declared['name']!r} takes {low} to {high}, not {value}")
-    return value.to_bytes(declared["bytes"], "little", signed=low < 0 or declared["bytes"] > 1)
-
-
 _MEMCG = re.compile(r"memcg_(?:at_(\d+)_)?(.+)")
 
 
 class _Layout:
     """Decodes records by the layout that the metadata gives."""
 
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        layout = metadata["record"]
-        self._fields = [(name, offset, size) for name, offset, size in layout["fields"]]
+    def __init__(self, metadata: Metadata, record: Record) -> None:
         spelled = ""
         end = 0
-        for _, offset, size in self._fields:
-            if offset != end:
+        for part in record.fields:
+            if part.offset != end:
                 raise ValueError("the fields of the record do not follow one another")
-            spelled += "q" if size == 8 else f"{size}s"
-            end = offset + size
+            spelled += "q" if part.size == 8 else f"{part.size}s"
+            end = part.offset + part.size
         self._struct = struct.Struct("<" + spelled)
-        if self._struct.size != layout["size"]:
-            raise ValueError(f"the record has {layout['size']} bytes, its fields {self._struct.size}")
+        if self._struct.size != record.size:
+            raise ValueError(f"the record has {record.size} bytes, its fields {self._struct.size}")
         self._facts: list[tuple[int, tuple[str, int | None]]] = []
         self._inputs: list[tuple[int, tuple[str, int | None]]] = []
         self._numbers: list[tuple[int, int]] = []
-        self._place = {name: i for i, (name, _, _) in enumerate(self._fields)}
-        spellings = {fact.replace(".", "_"): fact for fact in metadata["facts"]} | {"memcg_id": "memcg.id"}
-        for i, (name, _, _) in enumerate(self._fields):
+        self._place = {part.name: i for i, part in enumerate(record.fields)}
+        spellings = {fact.replace(".", "_"): fact for fact in metadata.facts} | {"memcg_id": "memcg.id"}
+        for name, i in self._place.items():
             if name in _HEAD or name in ("points", "start"):
                 continue
             if name.startswith("rule_"):

@@ -14,9 +14,9 @@ from pathlib import Path
 from oomlang.kernel.bindings import LibbpfError
 from oomlang.kernel.maps import open_pinned_map
 from oomlang.kernel.pins import Pins
-from oomlang.kernel.policy import Input, Policy
+from oomlang.kernel.policy import Policy
+from oomlang.objects.metadata import Input
 
-KNOBS = ".data.inputs"
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -31,7 +31,7 @@ class CurrentInput:
 
 def current_inputs(pins: Pins, policy: Policy) -> list[CurrentInput]:
     """All inputs with their values."""
-    knobs = _knobs(pins, policy) if any(not i.per_memcg for i in policy.inputs) else b""
+    knobs: dict[str, bytes] = {}
     found = []
     for declared in policy.inputs:
         if declared.per_memcg:
@@ -39,26 +39,31 @@ def current_inputs(pins: Pins, policy: Policy) -> list[CurrentInput]:
                 values = {int.from_bytes(k, "little"): declared.decode(v) for k, v in cells.items()}
             found.append(CurrentInput(input=declared, value=None, memcgs=values))
         else:
-            offset = declared.offset or 0
-            value = declared.decode(knobs[offset : offset + declared.size])
+            if declared.map not in knobs:
+                knobs[declared.map] = _knobs(pins, policy, declared.map)
+            offset = policy.offset(declared)
+            value = declared.decode(knobs[declared.map][offset : offset + declared.size])
             found.append(CurrentInput(input=declared, value=value, memcgs={}))
     return found
 
 
 def write_knobs(pins: Pins, policy: Policy, values: Mapping[str, int]) -> None:
     """Set knobs. Events that have begun keep the values that they began with. The caller holds the lock."""
-    data = bytearray(_knobs(pins, policy))
+    maps: dict[str, bytearray] = {}
     for name, value in values.items():
-        declared = _declared(policy, name, per_memcg=False)
-        offset = declared.offset or 0
-        data[offset : offset + declared.size] = declared.encode(value)
-    with open_pinned_map(pins.map(policy.generation, KNOBS)) as knobs:
-        knobs.update(bytes(4), bytes(data))
+        declared = policy.metadata.input(name, per_memcg=False)
+        if declared.map not in maps:
+            maps[declared.map] = bytearray(_knobs(pins, policy, declared.map))
+        offset = policy.offset(declared)
+        maps[declared.map][offset : offset + declared.size] = declared.encode(value)
+    for map_name, data in maps.items():
+        with open_pinned_map(pins.map(policy.generation, map_name)) as knobs:
+            knobs.update(bytes(4), bytes(data))
 
 
 def write_memcg_value(pins: Pins, policy: Policy, name: str, memcg_id: int, value: int | None) -> bool:
     """Set a cgroup's value, or with None let it have the default again. Whether anything was there before None."""
-    declared = _declared(policy, name, per_memcg=True)
+    declared = policy.metadata.input(name, per_memcg=True)
     key = memcg_id.to_bytes(8, "little")
     with open_pinned_map(pins.map(policy.generation, declared.map)) as cells:
         if value is None:
@@ -96,15 +101,8 @@ def memcg_paths(root: Path = CGROUPS) -> dict[int, str]:
     return found
 
 
-def _declared(policy: Policy, name: str, *, per_memcg: bool) -> Input:
-    declared = policy.input(name)
-    if declared is None or declared.per_memcg is not per_memcg:
-        raise ValueError(f"the policy has no input {name!r} {'per memcg' if per_memcg else 'that is a knob'}")
-    return declared
-
-
-def _knobs(pins: Pins, policy: Policy) -> bytes:
-    with open_pinned_map(pins.map(policy.generation, KNOBS)) as knobs:
+def _knobs(pins: Pins, policy: Policy, map_name: str) -> bytes:
+    with open_pinned_map(pins.map(policy.generation, map_name)) as knobs:
         data = knobs.lookup(bytes(4))
     if data is None:
         raise LibbpfError("read the policy's knobs", errno=errno.ENOENT)

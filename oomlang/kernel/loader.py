@@ -1,6 +1,6 @@
 """Brings policies into the kernel and out of it, so that at every moment one of them or the kernel decides.
 
-In: the image of a checked object and the JSON of its section `.oomlang`. Out: the loaded `Policy`.
+In: the image of a checked object and its metadata. Out: the loaded `Policy`.
 
 A load is a *generation* of its own: its maps, programs and attachments are all there, pinned and inert, before one
 store (`Pins.hand_over`) puts it in force. That store is the only step that matters to an OOM event: before it the old
@@ -19,20 +19,17 @@ import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from oomlang.kernel.bindings import LibbpfError
 from oomlang.kernel.inputs import CurrentInput, current_inputs, write_knobs, write_memcg_value
 from oomlang.kernel.libbpf import BpfObject, open_object
-from oomlang.kernel.loader_environment import attached_to_hook, require_environment
+from oomlang.kernel.loader_environment import Interface, attached_to, require_environment
 from oomlang.kernel.maps import open_pinned_map
 from oomlang.kernel.pins import LAST_GENERATION, BeforeStep, Pins, Turn, no_step, pin_name
 from oomlang.kernel.policy import Policy
 from oomlang.kernel.probe import page_size, why_not_permitted
+from oomlang.objects.metadata import Metadata
 from oomlang.objects.variables import global_variables
-
-# A program that is attached decides nothing before its turn, so any order would do; this one needs no such argument.
-_ATTACH_ORDER = ("begin_event", "end_event", "evaluate_task")
 
 _STILL = 1.0
 _DRAIN_LIMIT = 15.0
@@ -75,7 +72,7 @@ class Unloaded:
 
 def load(
     image: bytes,
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
     pins: Pins,
     *,
     replace: bool = False,
@@ -83,10 +80,13 @@ def load(
     before_step: BeforeStep = no_step,
 ) -> Loaded:
     """Put a policy in force. replace: in place of the one that is. before_step: told of each step before it is taken."""
-    require_environment("load a policy")
+    if not metadata.decides:
+        raise ValueError(f"an object for {metadata.target} decides nothing, and cannot be put in force")
+    interface = Interface.of_metadata(metadata)
+    require_environment("load a policy", interface)
     with pins.lock():
         old = pins.turn().in_force
-        _require_room(pins, old, replace)
+        _require_room(pins, interface, old, replace)
         _remove_remains(pins, before_step)
         number = _free_number(pins)
         fresh = not pins.turn_path.exists()
@@ -134,7 +134,7 @@ def unload(pins: Pins, *, before_step: BeforeStep = no_step) -> Unloaded:
 
 def _stage(
     image: bytes,
-    metadata: Mapping[str, Any],
+    metadata: Metadata,
     pins: Pins,
     number: int,
     values: Values,
@@ -144,13 +144,13 @@ def _stage(
     policy = Policy.of_object(image, metadata, generation=number, now=time.time())
     before_step("load the object")
     with open_object(image, name="oomlang") as opened:
-        _prepare(opened, image, pins, number)
+        _prepare(opened, image, metadata, pins, number)
         opened.load()
         before_step("make the directories")
         pins.make(number)
-        if not pins.turn_path.exists():
+        if metadata.turn is not None and not pins.turn_path.exists():
             before_step("pin turn")
-            opened.map(".data.turn").pin(pins.turn_path)
+            opened.map(metadata.turn).pin(pins.turn_path)
         before_step("pin record")
         policy.pin(pins.record(number))
         for name in policy.maps:
@@ -160,7 +160,7 @@ def _stage(
         for name in policy.programs:
             before_step(f"pin program {name}")
             opened.program(name).pin(pins.program(number, name))
-        for name in sorted(policy.programs, key=_ATTACH_ORDER.index):
+        for name in policy.programs:
             before_step(f"attach {name}")
             with opened.program(name).attach() as link:
                 before_step(f"pin link {name}")
@@ -168,15 +168,15 @@ def _stage(
     return policy
 
 
-def _prepare(opened: BpfObject, image: bytes, pins: Pins, number: int) -> None:
+def _prepare(opened: BpfObject, image: bytes, metadata: Metadata, pins: Pins, number: int) -> None:
     """What has to be known before loading: the size of a page, the generation, and whose turn it is."""
     variables = global_variables(image)
     for name, value in (("page_shift", page_size().bit_length() - 1), ("generation", number)):
         variable = variables[name]
         opened.map(variable.section).set_variable(variable, struct.pack("<I", value))
-    if pins.turn_path.exists():
+    if metadata.turn is not None and pins.turn_path.exists():
         with open_pinned_map(pins.turn_path) as turn:
-            opened.map(".data.turn").reuse(turn.fd)
+            opened.map(metadata.turn).reuse(turn.fd)
 
 
 def _fill(policy: Policy, pins: Pins, values: Values) -> None:
@@ -188,30 +188,28 @@ def _fill(policy: Policy, pins: Pins, values: Values) -> None:
             write_memcg_value(pins, policy, name, memcg_id, value)
 
 
-def _with_values_of(pins: Pins, old: int, metadata: Mapping[str, Any], values: Values) -> Values:
+def _with_values_of(pins: Pins, old: int, metadata: Metadata, values: Values) -> Values:
     """What was set for the policy in force stays set for its successor, where that has an input of the same name, type
     and kind, and unless `values` says otherwise.
     """
     knobs, memcgs = dict(values.knobs), {name: dict(cells) for name, cells in values.memcgs.items()}
-    declared = {i["name"]: i for i in metadata["inputs"]}
+    declared = {i.name: i for i in metadata.inputs}
     for current in _inputs_of(pins, old) if old else []:
         before, now = current.input, declared.get(current.input.name)
-        if now is None or (now["type"], now["per_memcg"]) != (before.type, before.per_memcg):
+        if now is None or (now.type, now.per_memcg) != (before.type, before.per_memcg):
             continue
-        low, high = now["range"]
         for memcg_id, value in current.memcgs.items():
-            if low <= value <= high:
+            if now.lowest <= value <= now.highest:
                 memcgs.setdefault(before.name, {}).setdefault(memcg_id, value)
-        if current.value is not None and current.value != before.default and low <= current.value <= high:
+        if current.value is None or current.value == before.default:
+            continue
+        if now.lowest <= current.value <= now.highest:
             knobs.setdefault(before.name, current.value)
     return Values(knobs=knobs, memcgs=memcgs)
 
 
 def _inputs_of(pins: Pins, number: int) -> list[CurrentInput]:
-    try:
-        policy = Policy.pinned(pins.record(number))
-    except ValueError:
-        return []  # of another version, which wrote its values in a way of its own
+    policy = _recorded(pins, number)  # one of another version wrote its values in a way of its own
     return current_inputs(pins, policy) if policy else []
 
 
@@ -223,9 +221,9 @@ def _free_number(pins: Pins) -> int:
     return next(n for n in range(1, LAST_GENERATION + 1) if n not in used)
 
 
-def _require_room(pins: Pins, old: int, replace: bool) -> None:
+def _require_room(pins: Pins, interface: Interface, old: int, replace: bool) -> None:
     ours = {i for n in pins.generations() for i in pins.link_ids(n).values()}
-    for other in attached_to_hook():
+    for other in attached_to([interface]):
         if other.link_id not in ours:
             raise Occupied(
                 f"a program that was not loaded from {pins.root} decides OOM events: "
@@ -240,11 +238,16 @@ def _require_room(pins: Pins, old: int, replace: bool) -> None:
 
 
 def _name(pins: Pins, number: int) -> str:
-    try:
-        policy = Policy.pinned(pins.record(number))
-    except ValueError:
-        policy = None
+    policy = _recorded(pins, number)
     return policy.name if policy else "?"
+
+
+def _recorded(pins: Pins, number: int) -> Policy | None:
+    """What stands in a generation's record; None where there is none, or one of another version."""
+    try:
+        return Policy.pinned(pins.record(number))
+    except ValueError:
+        return None
 
 
 # --- the end of one -------------------------------------------------------------------------------------------------
@@ -261,7 +264,7 @@ def _remove_remains(pins: Pins, before_step: BeforeStep = no_step) -> tuple[int,
         if number == in_force:
             continue
         if _drained(pins, number):
-            pins.remove(number, before_step)
+            _remove(pins, number, before_step)
         else:
             left.append(number)
     turn = pins.turn()
@@ -271,16 +274,19 @@ def _remove_remains(pins: Pins, before_step: BeforeStep = no_step) -> tuple[int,
     return tuple(left)
 
 
+def _remove(pins: Pins, number: int, before_step: BeforeStep = no_step) -> None:
+    """Detach a generation's programs in the opposite order: what decides goes first, what only counts last."""
+    policy = _recorded(pins, number)
+    pins.remove(number, tuple(reversed(policy.programs)) if policy else (), before_step)
+
+
 def _drained(pins: Pins, number: int) -> bool:
     """Wait until a generation has no event left to decide; false if that takes too long.
 
     An event that begins after the hand-over clears the old one's note of its last event. Where none begins, the note
     stands for ever, and stillness has to do: a scan that goes on looks at tasks all the time.
     """
-    try:
-        policy = Policy.pinned(pins.record(number))
-    except ValueError:
-        policy = None  # of another version: then it is only known by its stillness
+    policy = _recorded(pins, number)  # of another version: then it is only known by its stillness
     deadline = time.monotonic() + _DRAIN_LIMIT
     seen, since = b"", time.monotonic()
     while (now := time.monotonic()) < deadline:
@@ -307,7 +313,7 @@ def _roll_back(pins: Pins, number: int, fresh: bool) -> None:
         if pins.turn().in_force == number:
             return
         if number in pins.generations():
-            pins.remove(number)
+            _remove(pins, number)
         if fresh:
             pins.remove_root()
     except (LibbpfError, OSError):

@@ -1,6 +1,6 @@
 """Where in the policy the verifier's refusal points.
 
-In: the verifier's log, the object's image and the JSON of its section `.oomlang`. Out: the line of C, and the rule or the
+In: the verifier's log, the object's image and its metadata. Out: the line of C, and the rule or the
 named value that this line was made for, if it was made for one alone.
 
 Since Linux 6.8 the log names the line of each instruction itself (`; return x; @ policy.bpf.c:123`). Older ones quote
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from oomlang.objects import BadFormat
 from oomlang.objects.btf import btf_of
 from oomlang.objects.btf_ext import BtfExt
 from oomlang.objects.elf import read_elf
+from oomlang.objects.metadata import Metadata
 
 _NAMED = re.compile(r"^; (.*) @ [^:]*:(\d+)$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^(\d+): \(", re.MULTILINE)
@@ -44,25 +43,25 @@ class RefusedPlace:
     rule: RulePlace | None
 
 
-def refused_place(log: str, program: str, image: bytes, metadata: Mapping[str, Any]) -> RefusedPlace:
-    """log: as the kernel wrote it. program: the name of the refused one. metadata: of the right shape."""
+def refused_place(log: str, program: str, image: bytes, metadata: Metadata) -> RefusedPlace:
+    """log: as the kernel wrote it. program: the name of the refused one."""
     line = _line_of_log(log)
     if line is None:
-        section = next((p["section"] for p in metadata["programs"] if p["name"] == program), "")
+        section = next((p.section for p in metadata.programs if p.name == program), "")
         line = _line_of_instruction(log, section, image)
     rule = rule_of_line(metadata, line) if line is not None else None
     return RefusedPlace(reason=_reason(log), line=line, rule=rule)
 
 
-def rule_of_line(metadata: Mapping[str, Any], line: int) -> RulePlace | None:
+def rule_of_line(metadata: Metadata, line: int) -> RulePlace | None:
     """The rule or the named value that a line of the C was made for; None for what several share."""
-    for owner in (*metadata["rules"], *metadata["lets"]):
-        if any(first <= line <= last for first, last in owner["c_lines"]):
+    for owner in metadata.owners:
+        if any(first <= line <= last for first, last in owner.c_lines):
             return RulePlace(
-                file=metadata["source"]["name"],
-                line=owner["line"],
-                column=owner["column"],
-                text=" ".join(owner["text"].split()),
+                file=metadata.source.name,
+                line=owner.line,
+                column=owner.column,
+                text=" ".join(owner.text.split()),
             )
     return None
 

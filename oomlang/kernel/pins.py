@@ -6,7 +6,7 @@
     DIR/7/maps/…  DIR/7/programs/…  DIR/7/links/…
 
 In: DIR. Out: `Pins`: its lock, its generations, their removal. A generation is one load; its number says which object's
-programs are meant when two are attached at once (templates/bpf/evaluate_task.c.j2). Names have no dots: the BPF file
+programs are meant when two are attached at once (docs/loading.md). Names have no dots: the BPF file
 system refuses those.
 """
 
@@ -19,7 +19,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +33,6 @@ from oomlang.kernel.probe import bpf_file_systems
 DEFAULT_DIRECTORY = Path("/sys/fs/bpf/oomlang")
 LAST_GENERATION = 0xFFFF
 
-# The order in which links go: what decides first, what only counts last.
-_LINK_ORDER = ("evaluate_task", "begin_event", "end_event")
 _WHO = struct.Struct("<HH")
 _TURN = struct.Struct("<HHIQ")
 _GONE_LIMIT = 10.0
@@ -54,7 +52,7 @@ class Busy(EnvironmentLacks):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Which generation decides, 0 for none: `struct turn` of templates/bpf/evaluate_task.c.j2.
+    """Which generation decides, 0 for none: `struct turn` of the programs.
 
     outgoing: one that was replaced and may still decide an event that it saw begin; 0 for none.
     """
@@ -208,13 +206,14 @@ class Pins:
             following.symlink_to(str(number))
             following.rename(self.current_path)
 
-    def remove(self, number: int, before_step: BeforeStep = no_step) -> None:
+    def remove(self, number: int, programs: Sequence[str], before_step: BeforeStep = no_step) -> None:
         """Detach and unload a generation; returns when its programs are off the hooks.
 
-        Links go first, so that what has a link always has its maps.
+        Links go first, so that what has a link always has its maps. programs: whose links go first, in this order.
         """
         ids = self.link_ids(number)
-        for name in sorted(ids, key=lambda n: _LINK_ORDER.index(n) if n in _LINK_ORDER else len(_LINK_ORDER)):
+        order = [pin_name(name) for name in programs]
+        for name in sorted(ids, key=lambda n: order.index(n) if n in order else len(order)):
             before_step(f"detach {name}")
             self.link(number, name).unlink()
             _wait_until_gone(ids[name])

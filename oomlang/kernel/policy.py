@@ -1,63 +1,42 @@
 """A loaded policy, as its loader noted it down.
 
-In: an object's image with the JSON of its section `.oomlang`, or the bytes of a pinned record. Out: `Policy`: the
-metadata, where the programs keep what others may read and write, and when it was loaded. The record is a map of its own
-(one value, JSON), so that it lives exactly as long as the policy.
+In: an object's image and its metadata, or the bytes of a pinned record. Out: `Policy`: the metadata, where the programs
+keep what others may read and write, and when it was loaded. The record is a map of its own (one value, JSON), so that it
+lives exactly as long as the policy.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from oomlang.kernel.bindings import LibbpfError, bindings
 from oomlang.kernel.dry_run import Guard
 from oomlang.kernel.maps import MapHandle, open_pinned_map, pin_descriptor
+from oomlang.objects import BadFormat
 from oomlang.objects.btf import btf_of
-from oomlang.objects.elf import read_elf
-from oomlang.objects.type_table import BtfError
-from oomlang.objects.variables import GlobalVariable, global_variables
+from oomlang.objects.elf import read_object
+from oomlang.objects.json_records import from_json, to_json
+from oomlang.objects.metadata import Input, Metadata
+from oomlang.objects.variables import global_variables
+from oomlang.records import dataclass
 
-RECORD_FORMAT = 1
-METADATA_SECTION = ".oomlang"
+RECORD_FORMAT = 2
 _BPF_MAP_TYPE_ARRAY = 2
 _MAX_RECORD = 4 << 20
 """Bytes: the kernel's KMALLOC_MAX_SIZE, above which it makes no map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """A value that user space gives the policy; lowest and highest in base units, size: bytes in its map.
-
-    offset: of a knob in the map `.data.inputs`; None for an input per memcg, which has a map of its own.
-    """
+class Knob:
+    """Where a knob's value lies in the map of its input, in bytes from the beginning."""
 
     name: str
-    type: str
-    per_memcg: bool
-    default: int
-    lowest: int
-    highest: int
-    map: str
-    size: int
-    offset: int | None
-
-    def encode(self, value: int) -> bytes:
-        """As it lies in its map. Errors: `ValueError` outside its range."""
-        if not self.lowest <= value <= self.highest:
-            raise ValueError(f"input {self.name} takes {self.lowest} to {self.highest}, not {value}")
-        return value.to_bytes(self.size, "little", signed=self.size > 1)
-
-    def decode(self, data: bytes) -> int:
-        """Back from there."""
-        return int.from_bytes(data, "little", signed=self.size > 1)
+    offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,51 +52,61 @@ class Slot:
 class Policy:
     """One generation. loaded: seconds since the epoch; object_sha256: of the image that was loaded.
 
-    event_offset: where in `.bss` the address of the event stands that the programs saw begin last.
+    knobs: where their values lie. event_offset: where in `.bss` the address of the event stands that the programs saw begin
+    last.
     """
 
     generation: int
     loaded: float
     object_sha256: str
-    metadata: Mapping[str, Any]
-    inputs: tuple[Input, ...]
+    metadata: Metadata
+    knobs: tuple[Knob, ...]
     event_offset: int
     counters: tuple[Slot, ...]
 
     @property
     def name(self) -> str:
-        return str(self.metadata["policy"])
+        return self.metadata.name
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return self.metadata.inputs
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return tuple(program["name"] for program in self.metadata["programs"])
+        """Their names, in the order in which they are attached."""
+        return tuple(program.name for program in self.metadata.programs)
 
     @property
     def maps(self) -> tuple[str, ...]:
         """The maps that get a pin, by their names in the object."""
-        names = [m["name"] for m in self.metadata["maps"]]
-        knobs = [".data.inputs"] if any(not i.per_memcg for i in self.inputs) else []
-        return (".bss", *knobs, *names)
+        return tuple(
+            dict.fromkeys((".bss", *(i.map for i in self.inputs), *(m.name for m in self.metadata.maps)))
+        )
 
     def input(self, name: str) -> Input | None:
         """The input of that name."""
         return next((i for i in self.inputs if i.name == name), None)
 
+    def offset(self, knob: Input) -> int:
+        """Where its value lies in its map."""
+        return next(k.offset for k in self.knobs if k.name == knob.name)
+
     # --- from an object ---------------------------------------------------------------------------
 
     @classmethod
-    def of_object(cls, image: bytes, metadata: Mapping[str, Any], *, generation: int, now: float) -> Self:
+    def of_object(cls, image: bytes, metadata: Metadata, *, generation: int, now: float) -> Self:
         """What there is to note about an image. Errors: `BadFormat` for an image that is not as we make them."""
         variables = global_variables(image)
-        for name in ("page_shift", "generation", "turn", "event", "counters"):
+        for name in ("page_shift", "generation", "event", "counters"):
             if name not in variables:
-                raise BtfError(f"the object has no variable `{name}`")
-        btf = btf_of(read_elf(io.BytesIO(image)))
+                raise BadFormat(f"the object has no variable `{name}`")
+        btf = btf_of(read_object(image))
         if btf is None:
-            raise BtfError("the object has no section .BTF")
+            raise BadFormat("the object has no section .BTF")
         oc, counters = btf.field("event", "oc"), btf.struct("counters")
         if oc is None or counters is None:
-            raise BtfError("the object's types do not say how it counts")
+            raise BadFormat("the object's types do not say how it counts")
         slots = []
         for member in btf.table.members(counters):
             offset, size = variables["counters"].offset + member.bit_offset // 8, btf.size(member.type_id)
@@ -128,7 +117,11 @@ class Policy:
             loaded=now,
             object_sha256=hashlib.sha256(image).hexdigest(),
             metadata=metadata,
-            inputs=tuple(_input(i, variables) for i in metadata["inputs"]),
+            knobs=tuple(
+                Knob(name=i.name, offset=variables[i.variable].offset)
+                for i in metadata.inputs
+                if not i.per_memcg
+            ),
             event_offset=variables["event"].offset + oc.offset,
             counters=tuple(slots),
         )
@@ -137,19 +130,19 @@ class Policy:
 
     def to_bytes(self) -> bytes:
         """JSON."""
-        return json.dumps({"record": RECORD_FORMAT, **asdict(self)}, separators=(",", ":")).encode()
+        record = {**to_json(self), "metadata": self.metadata.to_json()}
+        return json.dumps({"record": RECORD_FORMAT, **record}, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Back from there. Errors: `ValueError` for a record of another version."""
         try:
-            fields = json.loads(data.rstrip(b"\0"))
-            if fields.pop("record") != RECORD_FORMAT:
-                raise ValueError("it is of another version")
-            fields["inputs"] = tuple(Input(**i) for i in fields["inputs"])
-            fields["counters"] = tuple(Slot(**{**s, "names": tuple(s["names"])}) for s in fields["counters"])
-            return cls(**fields)
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            parsed = json.loads(data.rstrip(b"\0"))
+            if not isinstance(parsed, dict) or parsed.get("record") != RECORD_FORMAT:
+                raise BadFormat("it is of another version")
+            Metadata.from_json(parsed.get("metadata"))
+            return from_json(cls, parsed)
+        except (ValueError, BadFormat) as exc:
             raise ValueError(f"the record of a loaded policy cannot be read: {exc}") from exc
 
     def pin(self, path: Path) -> None:
@@ -188,33 +181,3 @@ class Policy:
             if exc.errno == errno.ENOENT:
                 return None
             raise
-
-
-def metadata_of(image: bytes) -> Any:
-    """The JSON of an object's section `.oomlang`, unchecked. Errors: `BadFormat` where there is none."""
-    try:
-        return json.loads(_section(image, METADATA_SECTION))
-    except ValueError as exc:
-        raise BtfError(f"section {METADATA_SECTION} is not JSON") from exc
-
-
-def _section(image: bytes, name: str) -> bytes:
-    contents = read_elf(io.BytesIO(image)).named(name)
-    if contents is None:
-        raise BtfError(f"the object has no section {name}")
-    return contents
-
-
-def _input(declared: Mapping[str, Any], variables: Mapping[str, GlobalVariable]) -> Input:
-    low, high = declared["range"]
-    return Input(
-        name=declared["name"],
-        type=declared["type"],
-        per_memcg=declared["per_memcg"],
-        default=declared["default"],
-        lowest=low,
-        highest=high,
-        map=declared["map"],
-        size=declared["bytes"],
-        offset=None if declared["per_memcg"] else variables[declared["variable"]].offset,
-    )

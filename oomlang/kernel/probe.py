@@ -11,40 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oomlang.diagnostics import EnvironmentLacks
-from oomlang.objects.btf import Btf
 
 _ROOT = Path("/")
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h
-
-# The evaluate-task interface, as a reader of a diagnostic would name its parts.
-EVALUATE_HOOK = "bpf_oom_evaluate_task"
-NAME_HOOK = "bpf_set_policy_name"
-NAME_KFUNC = "set_oom_policy_name"
-NOTHING_FOUND_TRACEPOINT = "select_bad_process_end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """Which parts of the evaluate-task interface a kernel has."""
-
-    evaluate_hook: bool
-    name_hook: bool
-    name_kfunc: bool
-    nothing_found_tracepoint: bool
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The names of those that it lacks; empty where it has the interface."""
-        return tuple(
-            name
-            for name, present in (
-                (f"function {EVALUATE_HOOK}", self.evaluate_hook),
-                (f"function {NAME_HOOK}", self.name_hook),
-                (f"kfunc {NAME_KFUNC}", self.name_kfunc),
-                (f"tracepoint {NOTHING_FOUND_TRACEPOINT}", self.nothing_found_tracepoint),
-            )
-            if not present
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +33,6 @@ def kernel_btf_path(root: Path = _ROOT) -> Path:
             mend="boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, or name another kernel's BTF file",
         )
     return path
-
-
-def hooks(btf: Btf) -> Hooks:
-    """The parts of the evaluate-task interface that a kernel's types show."""
-    return Hooks(
-        evaluate_hook=btf.function(EVALUATE_HOOK) is not None,
-        name_hook=btf.function(NAME_HOOK) is not None,
-        name_kfunc=btf.function(NAME_KFUNC) is not None,
-        nothing_found_tracepoint=btf.has_tracepoint(NOTHING_FOUND_TRACEPOINT),
-    )
 
 
 def may_load_tracing_programs(root: Path = _ROOT) -> bool:

@@ -16,10 +16,10 @@ from oomlang.kernel.core_matching import resolve, types_agree
 from oomlang.kernel.core_relocations import ASKING, ObjectTypes, read_object_types
 from oomlang.objects.btf import Btf
 from oomlang.objects.elf import STB_WEAK, UNDEFINED, ElfObject, read_object
+from oomlang.objects.hooks import Hook, hook_of
 from oomlang.objects.registers import Place, Value, reachable
 from oomlang.objects.type_table import Kind
 
-_FUNCTION_HOOKS = ("fmod_ret", "fentry", "fexit")
 _EXTERN = 2  # BTF_FUNC_EXTERN
 
 
@@ -57,18 +57,22 @@ def _missing_hooks(elf: ElfObject, kernel: Btf) -> tuple[Missing, ...]:
     """The functions, tracepoints and iterators that the object's section names attach to."""
     found = []
     for name in dict.fromkeys(section.name for section in elf.sections):
-        kind, _, target = name.partition("/")
-        kind = kind.removesuffix(".s")
-        if kind in _FUNCTION_HOOKS and kernel.function(target) is None:
-            what = f"function {target}"
-        elif kind == "tp_btf" and not kernel.has_tracepoint(target):
-            what = f"tracepoint {target}"
-        elif kind == "iter" and kernel.function(f"bpf_iter_{target}") is None:
-            what = f"BPF iterator over {target}"
-        else:
-            continue
-        found.append(Missing(kind="hook", what=what, reason=f"the kernel has no {what}", section=name))
+        hook = hook_of(name)
+        if hook is not None and not _has(kernel, hook):
+            found.append(
+                Missing(kind="hook", what=str(hook), reason=f"the kernel has no {hook}", section=name)
+            )
     return tuple(found)
+
+
+def _has(kernel: Btf, hook: Hook) -> bool:
+    match hook.kind:
+        case "function":
+            return kernel.function(hook.name) is not None
+        case "tracepoint":
+            return kernel.has_tracepoint(hook.name)
+        case "iterator":
+            return kernel.function(f"bpf_iter_{hook.name}") is not None
 
 
 def _missing_kfuncs(elf: ElfObject, local: Btf, kernel: Btf) -> tuple[Missing, ...]:

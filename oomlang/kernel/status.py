@@ -6,13 +6,13 @@ work may be half of its work, and `busy` says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel.bindings import LibbpfError
 from oomlang.kernel.inputs import CurrentInput, current_inputs
-from oomlang.kernel.loader_environment import Attached, attached_to_hook, hooks
+from oomlang.kernel.loader_environment import Attached, Interface, attached_to
 from oomlang.kernel.maps import open_pinned_map
 from oomlang.kernel.pins import Pins
 from oomlang.kernel.policy import Policy
@@ -49,12 +49,15 @@ class Status:
     busy: bool
 
 
-def read_status(pins: Pins) -> Status:
-    """Errors: `EnvironmentLacks` without the rights, libbpf, the kernel's BTF or the BPF file system; `LibbpfError`."""
+def read_status(pins: Pins, interfaces: Sequence[Interface]) -> Status:
+    """interfaces: of the targets whose policies can be in force; the kernel must have one of them.
+
+    Errors: `EnvironmentLacks` without the rights, libbpf, the kernel's BTF or the BPF file system; `LibbpfError`.
+    """
     lacks = why_not_permitted("ask what is in force")
     if lacks is not None:
         raise lacks
-    missing = hooks().missing
+    missing = min((interface.missing() for interface in interfaces), key=len)
     if missing:
         # Nothing can be loaded then, wherever the pins would be.
         return Status(missing_hooks=missing, in_force=None, remains=(), others=(), busy=False)
@@ -66,7 +69,7 @@ def read_status(pins: Pins) -> Status:
         missing_hooks=missing,
         in_force=_in_force(pins, number) if number else None,
         remains=tuple(n for n in generations if n != number),
-        others=tuple(a for a in attached_to_hook() if a.link_id not in ours),
+        others=tuple(a for a in attached_to(interfaces) if a.link_id not in ours),
         busy=busy,
     )
 

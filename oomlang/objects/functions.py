@@ -211,68 +211,6 @@ class _Frame:
             self._copies.pop(i.dst, None)
 
 
-def jump_errors(function: Function) -> list[str]:
-    """Jumps out of the function or into the middle of an instruction, and an end that falls through."""
-    begins: set[int] = set()
-    jumps: list[tuple[int, int]] = []
-    last: Instruction | None = None
-    for index, last in function.instructions():
-        begins.add(index)
-        target = last.jump_target(index)
-        if target is not None:
-            jumps.append((index, target))
-    errors = [f"instruction {at} jumps to {target}, where none of its own begins" for at, target in jumps
-              if target not in begins]  # fmt: skip
-    if last is None or not (last.is_exit or last.is_unconditional):
-        errors.append("it does not end with exit or a jump")
-    return errors
-
-
-def loops(function: Function) -> list[int]:
-    """The instructions of the function that close a cycle of jumps (the targets that a depth-first walk meets again)."""
-    listing = list(function.instructions())
-    leaders = {function.start}
-    for index, instruction in listing:
-        target = instruction.jump_target(index)
-        if target is not None:
-            leaders |= {target, index + 1}
-    following: dict[int, tuple[int, ...]] = {}
-    block = function.start
-    for index, instruction in listing:
-        after = index + instruction.slots
-        target = instruction.jump_target(index)
-        if target is not None:
-            following[block] = (target,) if instruction.is_unconditional else (after, target)
-        elif instruction.is_exit:
-            following[block] = ()
-        elif after in leaders:
-            following[block] = (after,)
-        else:
-            continue
-        block = after
-    return _closing(function.start, following)
-
-
-def _closing(start: int, following: dict[int, tuple[int, ...]]) -> list[int]:
-    closing: set[int] = set()
-    seen = {start}
-    path = {start}
-    stack = [(start, iter(following.get(start, ())))]
-    while stack:
-        block, rest = stack[-1]
-        after = next(rest, None)
-        if after is None:
-            path.discard(block)
-            stack.pop()
-        elif after in path:
-            closing.add(after)
-        elif after not in seen:
-            seen.add(after)
-            path.add(after)
-            stack.append((after, iter(following.get(after, ()))))
-    return sorted(closing)
-
-
 def _sections(elf: ElfObject) -> tuple[Section, ...]:
     slots = sum(s.size for s in elf.code) // SLOT
     if slots > _MAX_SLOTS:

@@ -26,7 +26,6 @@ JA: Final = 0x05
 CALL: Final = 0x85
 EXIT: Final = 0x95
 MOV64_X: Final = 0xBF
-MOV64_K: Final = 0xB7
 ADD64_K: Final = 0x07
 SUB64_K: Final = 0x17
 MOV: Final = 0xB0
@@ -34,7 +33,6 @@ MOV: Final = 0xB0
 
 _PSEUDO_CALL: Final = 1
 _PSEUDO_KFUNC_CALL: Final = 2
-_NEG, _END = 0x80, 0xD0
 _SLOT = struct.Struct("<BBhi")
 
 
@@ -119,10 +117,6 @@ class Instruction:
             return None
         return index + 1 + (self.imm if self.opcode == 0x06 else self.offset)
 
-    def call_target(self, index: int) -> int | None:
-        """Which function a call without a relocation at `index` leads to; None for anything else."""
-        return index + 1 + self.imm if self.is_pseudo_call else None
-
 
 def decode(code: bytes, first: int = 0) -> Iterator[tuple[int, Instruction]]:
     """The instructions of `code`, each with its index; `first` is that of the first. Raises `BadCode` on the way."""
@@ -145,37 +139,3 @@ def decode(code: bytes, first: int = 0) -> Iterator[tuple[int, Instruction]]:
         imm64 = (imm & 0xFFFFFFFF) | (second[3] & 0xFFFFFFFF) << 32
         yield index, Instruction(opcode, registers & 15, registers >> 4, offset, imm, imm64)
         index += 2
-
-
-def _cpu_v3() -> frozenset[int]:
-    """The opcodes that `-mcpu=v3` has, without those that read packets."""
-    arithmetic = [op << 4 | source | kind for op in range(13) for source in (0, 8) for kind in (ALU, ALU64)]
-    arithmetic = [code for code in arithmetic if code & 0xF8 != _NEG | 8]
-    jumps = [op << 4 | source | kind for op in range(1, 14) for source in (0, 8) for kind in (JMP, JMP32)]
-    jumps = [code for code in jumps if code >> 4 not in (8, 9)]
-    memory = [0x60 | size << 3 | kind for size in range(4) for kind in (LDX, ST, STX)]
-    atomic = [0xC0 | STX, 0xD8 | STX]
-    return frozenset(
-        [*arithmetic, *jumps, *memory, *atomic, _END | ALU, _END | 8 | ALU, LD_IMM64, JA, CALL, EXIT]
-    )
-
-
-OPCODES_V3: Final = _cpu_v3()
-
-
-def oddity(instruction: Instruction) -> str | None:
-    """What is wrong with an instruction by the rules of cpu v3; None for nothing."""
-    i = instruction
-    if i.opcode not in OPCODES_V3:
-        return f"unknown opcode 0x{i.opcode:02x}"
-    if i.dst > FRAME_POINTER or i.src > FRAME_POINTER:
-        return "unknown register"
-    if i.writes and i.dst == FRAME_POINTER:
-        return "the frame pointer is overwritten"
-    if i.kind in (ALU, ALU64) and i.offset:
-        return "arithmetic of a later instruction set"
-    if i.kind == ALU and i.opcode & 0xF0 == _END and i.imm not in (16, 32, 64):
-        return f"a byte swap of {i.imm} bits"
-    if i.is_call and i.src > _PSEUDO_KFUNC_CALL:
-        return f"unknown kind of call {i.src}"
-    return None

@@ -450,4 +450,4 @@ def test_what_cannot_be_run_dry_is_refused() -> None:
         with pytest.raises(ValueError, match=words):
             DryRunner(artifact.object, artifact.metadata, knobs=knobs, memcg_inputs=memcg_inputs)
     with pytest.raises(ValueError, match="an object for evaluate-task"):
-        DryRunner(b"", {"target": "evaluate-task"})
+        DryRunner(b"", Compilation(text).program("evaluate-task").metadata)

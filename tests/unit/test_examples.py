@@ -48,5 +48,5 @@ def test_its_tests_pass_and_show_every_rule_at_work(example: Path) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_compiles(example: Path, target: Target) -> None:
     artifact = oomlang.compile(example.read_bytes(), name=example.name, target=target)
-    assert artifact.metadata["policy"] == example.stem
+    assert artifact.metadata.name == example.stem
     assert artifact.diagnostics == ()

@@ -29,7 +29,7 @@ from oomlang.kernel import loader
 from oomlang.kernel.bindings import LibbpfError, bindings
 from oomlang.kernel.libbpf import open_object
 from oomlang.kernel.pins import Pins, Turn
-from oomlang.kernel.policy import metadata_of
+from oomlang.objects.metadata import read_metadata
 
 _MODULES = (
     *(f"oomlang.cli.{name}" for name in ("app", "failures", "load", "unload", "status", "input", "streams")),
@@ -135,7 +135,7 @@ def _call(request: dict[str, Any]) -> int:
             if path := paths[number % len(paths)]:
                 with open(path, "rb") as file:
                     image = file.read()
-                done = loader.load(image, metadata_of(image), pins, replace=request.get("replace", True))
+                done = loader.load(image, read_metadata(image), pins, replace=request.get("replace", True))
                 assert not done.left, done
     except (LibbpfError, loader.Occupied, EnvironmentLacks) as error:
         os.write(2, f"{error}\n".encode())

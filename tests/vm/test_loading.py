@@ -196,7 +196,7 @@ def test_a_refusal_of_the_verifier_is_shown_with_its_place_and_nothing_is_left(m
 def test_a_refusal_within_a_rule_names_the_rule_though_there_is_only_the_object(machine: Machine) -> None:
     policy = b'policy "careless"\nkill first when rss > 1MiB\n'
     program = Compilation(policy, "careless.oom").program("evaluate-task")
-    ((first, last),) = program.metadata.data["rules"][0]["c_lines"]
+    ((first, last),) = program.metadata.rules[0].c_lines
     lines = program.c_source.splitlines()
     at = next(n for n in range(first, last) if lines[n].startswith("\treturn "))
     lines[at] = f"\t(void)*(volatile s64 *)8; {lines[at].lstrip()}"  # no other line is moved

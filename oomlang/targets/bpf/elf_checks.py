@@ -3,19 +3,21 @@
 In: an object that clang made, and the metadata that it should carry. Out: nothing, or `InternalError` with every check
 that failed: clang made something else than we meant, or we meant something wrong; both are bugs of ours.
 
-The object is read through pyelftools and not through our own reader, which `inspect` uses: the two have to agree about it.
+Checked is what the kernel's verifier does not know: that these are the programs, maps and types that the metadata speaks
+of, and that no program can reach anything that writes or kills. What the verifier finds (jumps, loops, the stack, the
+number of instructions) is left to it. The object is read through pyelftools and not through our own reader, which
+`inspect` uses: the two have to agree about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from oomlang.diagnostics import InternalError
 from oomlang.objects import BadFormat
-from oomlang.objects import functions as flow
 from oomlang.objects.btf import Btf, btf_of
 from oomlang.objects.btf_ext import BtfExt
 from oomlang.objects.by_pyelftools import read_with_pyelftools
@@ -29,55 +31,31 @@ from oomlang.objects.elf import (
     Relocation,
     Symbol,
 )
-from oomlang.objects.instructions import LD_IMM64, SLOT, Instruction, oddity
+from oomlang.objects.functions import SUBPROGRAMS, Code, Function, Survey
+from oomlang.objects.instructions import LD_IMM64, SLOT, Instruction
 from oomlang.objects.maps import MAPS_SECTION, DeclaredMap, declared_maps
+from oomlang.objects.metadata import SECTION as METADATA_SECTION
+from oomlang.objects.metadata import Map, Metadata
 from oomlang.objects.names import helper_name, map_type_name
-from oomlang.targets.bpf.metadata import SECTION as METADATA_SECTION
-from oomlang.targets.bpf.metadata import Metadata, metadata_json
+from oomlang.objects.registers import Place, Value, reachable_in
+from oomlang.targets.bpf.attachments import Target, find_target
+from oomlang.targets.bpf.metadata import KNOBS
 
 LICENSES: Final = frozenset(
     {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
 )
 """What the kernel's license_is_gpl_compatible() accepts."""
 
-MAX_FRAMES: Final = 8
-"""The kernel's MAX_CALL_FRAMES."""
-
-MAP_LOOKUP: Final = 1
-MAP_UPDATE: Final = 2
-GET_CURRENT_PID_TGID: Final = 14
-PROBE_READ_KERNEL: Final = 113
-PROBE_READ_KERNEL_STR: Final = 115
-KTIME_GET_BOOT_NS: Final = 125
-SEQ_WRITE: Final = 127
-
-_READING = frozenset(
-    {MAP_LOOKUP, GET_CURRENT_PID_TGID, PROBE_READ_KERNEL, PROBE_READ_KERNEL_STR, KTIME_GET_BOOT_NS}
-)
-HELPERS: Final[Mapping[str, frozenset[int]]] = {
-    "begin_event": _READING,
-    "evaluate_task": _READING,
-    "end_event": _READING | {MAP_UPDATE},
-    "dry_run": _READING | {SEQ_WRITE},
-}
-"""Which helpers a program may call, by its name. None that writes to anything but our own maps and the reader's file."""
-
-KFUNCS: Final[Mapping[str, frozenset[str]]] = {"begin_event": frozenset({"set_oom_policy_name"})}
-"""Which kfuncs a program may call, by its name."""
-
-UPDATED_MAP: Final = "nothing_found"
-"""The one map that a program writes to through a helper."""
-
+_UPDATE = "map_update_elem"
 _MAX_COMPLAINTS = 20  # of one check
 _LICENSE = "license"
 _NEEDED = (_LICENSE, ".BTF", ".BTF.ext", METADATA_SECTION, ".symtab", ".strtab")
 _POSSIBLE = frozenset({"", ".text", ".rodata", ".data", ".bss", ".llvm_addrsig"})
 _POSSIBLE_PREFIXES = (".rodata.", ".data.", ".debug_")
 _DATA_SECTIONS = (".rodata", ".data", ".bss")
-_KNOBS = ".data.inputs"
 
 
-def check_object(image: bytes, metadata: Mapping[str, Any]) -> None:
+def check_object(image: bytes, metadata: Metadata) -> None:
     """Hold a compiled object against everything that it must be. metadata: what its section `.oomlang` must say.
 
     Raises `InternalError` that lists every failed check.
@@ -93,9 +71,9 @@ def check_object(image: bytes, metadata: Mapping[str, Any]) -> None:
         )
 
 
-def failed_checks(elf: ElfObject, metadata: Mapping[str, Any]) -> list[str]:
-    """Every failed check, each as `check: what is wrong`. metadata: of the right shape."""
-    subject = _Subject(elf, metadata)
+def failed_checks(elf: ElfObject, metadata: Metadata) -> list[str]:
+    """Every failed check, each as `check: what is wrong`. metadata: of one of the targets."""
+    subject = _Subject(elf, metadata, find_target(metadata.target))
     failed = []
     for name, check in CHECKS:
         complaints = list(islice(check(subject), _MAX_COMPLAINTS + 1))
@@ -108,17 +86,18 @@ def failed_checks(elf: ElfObject, metadata: Mapping[str, Any]) -> list[str]:
 class _Subject:
     """The object under examination, and what several checks ask of it."""
 
-    def __init__(self, elf: ElfObject, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, elf: ElfObject, metadata: Metadata, target: Target) -> None:
         self.elf = elf
         self.metadata = metadata
+        self.target = target
         self.broken_code = ""
         """Why there is no `code`."""
 
     @cached_property
-    def code(self) -> flow.Code | None:
+    def code(self) -> Code | None:
         """The functions; None where the bytes are none, which `_functions` reports."""
         try:
-            return flow.Code(self.elf)
+            return Code(self.elf)
         except BadFormat as error:
             self.broken_code = str(error)
             return None
@@ -133,21 +112,16 @@ class _Subject:
         """The maps that its types declare. Errors: `BtfError`."""
         return () if self.btf is None else declared_maps(self.btf)
 
-    @property
-    def programs(self) -> dict[str, str]:
-        """The section of each program, by its name."""
-        return {p["name"]: p["section"] for p in self.metadata["programs"]}
-
-    @property
-    def maps(self) -> dict[str, Mapping[str, Any]]:
+    @cached_property
+    def maps(self) -> dict[str, Map]:
         """The maps that there should be."""
-        return {m["name"]: m for m in self.metadata["maps"]}
+        return {m.name: m for m in self.metadata.maps}
 
     @property
-    def functions(self) -> tuple[flow.Function, ...]:
+    def functions(self) -> tuple[Function, ...]:
         return self.code.functions if self.code else ()
 
-    def reached(self) -> Iterator[tuple[str, flow.Function, flow.Survey]]:
+    def reached(self) -> Iterator[tuple[str, Function, Survey]]:
         """Each program's name with each function that it can reach."""
         if self.code is None:
             return
@@ -164,12 +138,34 @@ class _Subject:
 # The object as a whole
 
 
+def _target(subject: _Subject) -> Iterator[str]:
+    """The metadata says of its target what the target is: the loader goes by it."""
+    target, metadata = subject.target, subject.metadata
+    for what, meant, found in (
+        ("decides", target.decides, metadata.decides),
+        ("turn", target.turn, metadata.turn),
+        (
+            "programs",
+            [(p.name, p.section) for p in target.programs],
+            [(p.name, p.section) for p in metadata.programs],
+        ),
+        ("kfuncs", target.kfuncs, metadata.kfuncs),
+        ("record", target.record, metadata.record is not None),
+    ):
+        if meant != found:
+            yield f"`{what}` of {target.name} is {meant}, not {found}"
+    for own in target.maps:
+        if own not in metadata.maps:
+            yield f"`maps` lacks `{own.name}`, or has it in another shape"
+
+
 def _sections(subject: _Subject) -> Iterator[str]:
     """Exactly the expected sections: none is missing, none is there that is not known, none is there twice."""
-    programs = set(subject.programs.values())
-    held = {*programs, *_NEEDED, *_POSSIBLE} | ({MAPS_SECTION} if subject.maps else set())
+    programs = {program.section for program in subject.metadata.programs}
+    maps = {MAPS_SECTION} if subject.maps else set()
+    held = {*programs, *_NEEDED, *_POSSIBLE, *maps}
     names = [s.name for s in subject.elf.sections]
-    needed = [*sorted(programs), *_NEEDED] + ([MAPS_SECTION] if subject.maps else [])
+    needed = [*sorted(programs), *_NEEDED, *maps]
     yield from (f"there is no section `{name}`" for name in needed if name not in names)
     for name in sorted(set(names)):
         plain = name.removeprefix(".rel")
@@ -178,14 +174,14 @@ def _sections(subject: _Subject) -> Iterator[str]:
         if names.count(name) > 1:
             yield f"there are {names.count(name)} sections `{name}`"
     for section in subject.elf.code:
-        if section.name not in programs and section.name != flow.SUBPROGRAMS:
+        if section.name not in programs and section.name != SUBPROGRAMS:
             yield f"section `{section.name}` holds code"
 
 
 def _programs(subject: _Subject) -> Iterator[str]:
     """Exactly the programs of the metadata, each alone in its section."""
     found = {(f.name, f.section.name) for f in subject.functions if f.is_program}
-    meant = set(subject.programs.items())
+    meant = {(p.name, p.section) for p in subject.metadata.programs}
     yield from (f"there is no program `{name}` in section `{place}`" for name, place in sorted(meant - found))
     yield from (f"there is a program `{name}` in section `{place}`" for name, place in sorted(found - meant))
 
@@ -215,7 +211,7 @@ def _metadata(subject: _Subject) -> Iterator[str]:
     section = subject.elf.section(METADATA_SECTION)
     if section is None:
         return
-    meant = metadata_json(Metadata(data=dict(subject.metadata))).encode()
+    meant = subject.metadata.to_text().encode()
     found = subject.elf.contents(section)
     if found != meant:
         at = next(
@@ -242,16 +238,16 @@ def _maps(subject: _Subject) -> Iterator[str]:
     for name in sorted(meant.keys() & declared.keys()):
         is_ = declared[name]
         shape = (map_type_name(is_.type or 0), is_.key, is_.value)
-        if shape != (meant[name]["type"], meant[name]["key"], meant[name]["value"]) or not is_.max_entries:
+        if shape != (meant[name].type, meant[name].key, meant[name].value) or not is_.max_entries:
             yield f"map `{name}` is (type, key, value) {shape} with {is_.max_entries} entries"
 
 
 def _inputs(subject: _Subject) -> Iterator[str]:
     """The knobs of the metadata are the variables of their section."""
-    found = {s.name: s.size for s in subject.defined(_KNOBS)}
-    meant = {i["variable"]: i["bytes"] for i in subject.metadata["inputs"] if i["map"] == _KNOBS}
+    found = {s.name: s.size for s in subject.defined(KNOBS)}
+    meant = {i.variable: i.size for i in subject.metadata.inputs if i.map == KNOBS}
     if found != meant:
-        yield f"section `{_KNOBS}` holds {found} instead of {meant} (variable: bytes)"
+        yield f"section `{KNOBS}` holds {found} instead of {meant} (variable: bytes)"
 
 
 # Code
@@ -268,34 +264,24 @@ def _functions(subject: _Subject) -> Iterator[str]:
             yield f"{held} of the {section.size // SLOT} instructions of section `{section.name}` are in functions"
 
 
-def _instructions(subject: _Subject) -> Iterator[str]:
-    """Only instructions that there are, with what they refer to left to relocations."""
+def _numbers(subject: _Subject) -> Iterator[str]:
+    """Maps, variables and kfuncs are only referred to by relocations: a number would be one of the running kernel's."""
     for function in subject.functions:
         for index, instruction in function.instructions():
-            wrong = oddity(instruction)
-            if wrong is None and instruction.opcode == LD_IMM64 and instruction.src:
-                wrong = f"a 64-bit immediate of the kind {instruction.src}"
-            if wrong is None and instruction.is_kfunc_call:
-                wrong = "a kfunc by number"
-            if wrong is not None:
-                yield f"function `{function.name}`, instruction {index}: {wrong}"
-
-
-def _jumps(subject: _Subject) -> Iterator[str]:
-    """All jumps stay inside their function."""
-    for function in subject.functions:
-        yield from (f"function `{function.name}`: {error}" for error in flow.jump_errors(function))
+            if instruction.opcode == LD_IMM64 and instruction.src:
+                yield f"function `{function.name}`, instruction {index}: an address of the kind {instruction.src}"
+            elif instruction.is_call and not (instruction.is_helper_call or instruction.is_pseudo_call):
+                yield f"function `{function.name}`, instruction {index}: a call of the kind {instruction.src}"
 
 
 def _calls(subject: _Subject) -> Iterator[str]:
-    """Every call leads to the beginning of a function."""
+    """Every call leads to the beginning of a function: so all that a program can reach is known."""
     if subject.code is not None:
         for function, survey in zip(subject.code.functions, subject.code.surveys, strict=True):
-            for index in survey.unresolved:
-                yield f"function `{function.name}`, instruction {index} calls no function"
-            for callee in survey.functions:
-                if subject.code.functions[callee].is_program:
-                    yield f"function `{function.name}` calls program `{subject.code.functions[callee].name}`"
+            yield from (
+                f"function `{function.name}`, instruction {index} calls no function"
+                for index in survey.unresolved
+            )
 
 
 def _relocations(subject: _Subject) -> Iterator[str]:
@@ -305,7 +291,6 @@ def _relocations(subject: _Subject) -> Iterator[str]:
     listings = {}
     for function in subject.functions:
         listings.update({(function.section.index, i): (function, one) for i, one in function.instructions()})
-    known_kfuncs = frozenset().union(*KFUNCS.values())
     for number, rows in subject.elf.relocations.items():
         place = subject.elf.sections[number].name
         for relocation in rows:
@@ -313,14 +298,12 @@ def _relocations(subject: _Subject) -> Iterator[str]:
             if holder is None or relocation.offset % SLOT:
                 yield f"section `{place}`, byte {relocation.offset}: a relocation inside an instruction"
                 continue
-            wrong = _relocation_error(subject, relocation, holder[1], known_kfuncs)
+            wrong = _relocation_error(subject, relocation, holder[1])
             if wrong:
                 yield f"function `{holder[0].name}`, instruction {relocation.offset // SLOT}: {wrong}"
 
 
-def _relocation_error(
-    subject: _Subject, relocation: Relocation, instruction: Instruction, known_kfuncs: frozenset[str]
-) -> str | None:
+def _relocation_error(subject: _Subject, relocation: Relocation, instruction: Instruction) -> str | None:
     symbol = relocation.symbol
     place = subject.elf.section_name(symbol)
     what = f"refers to `{symbol.name or place}`"
@@ -337,8 +320,10 @@ def _relocation_error(
             if not instruction.is_pseudo_call:
                 return f"{what}, and is no call"
             if symbol.section == UNDEFINED:
-                return None if symbol.name in known_kfuncs else f"{what}, which is not a known kfunc"
-            if place == flow.SUBPROGRAMS and symbol.kind in (STT_FUNC, STT_SECTION):
+                return (
+                    None if symbol.name in subject.metadata.kfuncs else f"{what}, which is not a known kfunc"
+                )
+            if place == SUBPROGRAMS and symbol.kind in (STT_FUNC, STT_SECTION):
                 return None
             return f"{what}, which is no function of ours"
         case kind:
@@ -351,74 +336,56 @@ def _is_data(section: str) -> bool:
 
 def _kfuncs(subject: _Subject) -> Iterator[str]:
     """Only the programs that may call a kfunc reach one."""
+    allowed = {p.name: p.kfuncs for p in subject.target.programs}
     for program, function, survey in subject.reached():
-        allowed = KFUNCS.get(program, frozenset())
         for name in survey.externals:
-            if name not in allowed:
+            if name not in allowed.get(program, ()):
                 yield f"program `{program}` reaches kfunc `{name}`, in function `{function.name}`"
 
 
 def _helpers(subject: _Subject) -> Iterator[str]:
     """Every helper that a program can reach is one that it may call."""
+    allowed = {p.name: p.helpers for p in subject.target.programs}
     for program, function, survey in subject.reached():
-        allowed = HELPERS.get(program, frozenset())
         for number in survey.helpers:
-            if number not in allowed:
-                name = helper_name(number)
+            name = helper_name(number)
+            if name not in allowed.get(program, ()):
                 yield f"program `{program}` reaches helper {number} ({name}), in function `{function.name}`"
 
 
 def _updates(subject: _Subject) -> Iterator[str]:
-    """A map is written to by a program itself, one that uses no other map: the pointer can come from nowhere else."""
-    if subject.code is None:
-        return
-    for function, survey in zip(subject.code.functions, subject.code.surveys, strict=True):
-        if MAP_UPDATE not in survey.helpers:
+    """A program writes to no map but the target's own, and never to one that it was given the address of."""
+    own = {m.name for m in subject.target.maps}
+    for function, survey in zip(subject.functions, subject.code.surveys if subject.code else (), strict=True):
+        if not any(helper_name(number) == _UPDATE for number in survey.helpers):
             continue
-        if not function.is_program:
-            yield f"function `{function.name}` writes to a map that it may have been given"
-        for index, _ in function.instructions():
-            relocation = subject.code.relocation(function, index)
-            if relocation is None or subject.elf.section_name(relocation.symbol) != MAPS_SECTION:
+        try:
+            known = reachable_in(function, _map_addresses(subject.elf, function))
+        except BadFormat as error:
+            yield f"function `{function.name}`: {error}"
+            continue
+        for index, instruction in function.instructions():
+            registers = known.get((function.section.name, index))
+            if registers is None or not (
+                instruction.is_helper_call and helper_name(instruction.imm) == _UPDATE
+            ):
                 continue
-            if relocation.symbol.name != UPDATED_MAP:
-                yield f"function `{function.name}` writes to a map and uses `{relocation.symbol.name}`"
+            if registers[1] not in own:
+                which = f"map `{registers[1]}`" if isinstance(registers[1], str) else "some map"
+                yield f"function `{function.name}`, instruction {index} writes to {which}"
 
 
-def _loops(subject: _Subject) -> Iterator[str]:
-    """No loop but in the functions that are meant to have a bounded one."""
-    allowed = set(subject.metadata["loops"])
-    for function in subject.functions:
-        if function.name not in allowed:
-            closing = flow.loops(function)
-            if closing:
-                yield f"function `{function.name}` has a loop at instruction {closing[0]}"
-
-
-def _stack(subject: _Subject) -> Iterator[str]:
-    """The deepest chain of calls fits into the stack, and ends."""
-    bound = subject.metadata["bounds"]["stack"]
-    for number, function in enumerate(subject.functions):
-        assert subject.code is not None  # or there would be no functions
-        deepest = subject.code.deepest(number)
-        if deepest is None:
-            yield f"function `{function.name}` ends in recursion"
-        elif function.is_program:
-            if deepest[0] > bound:
-                yield f"program `{function.name}` uses up to {deepest[0]} bytes of stack, more than {bound}"
-            if deepest[1] > MAX_FRAMES:
-                yield f"program `{function.name}` calls {deepest[1]} functions deep, more than {MAX_FRAMES}"
-
-
-def _size(subject: _Subject) -> Iterator[str]:
-    """No more instructions than the metadata promises."""
-    count = sum(s.size for s in subject.elf.code) // SLOT
-    bound = subject.metadata["bounds"]["instructions"]
-    if count > bound:
-        yield f"{count} instructions are more than {bound}"
+def _map_addresses(elf: ElfObject, function: Function) -> dict[Place, Value]:
+    """The name of the map whose address an instruction loads."""
+    return {
+        (function.section.name, relocation.offset // SLOT): relocation.symbol.name
+        for relocation in elf.relocations.get(function.section.index, ())
+        if elf.section_name(relocation.symbol) == MAPS_SECTION
+    }
 
 
 CHECKS: Final[tuple[tuple[str, Callable[[_Subject], Iterator[str]]], ...]] = (
+    ("target", _target),
     ("sections", _sections),
     ("functions", _functions),
     ("programs", _programs),
@@ -427,15 +394,11 @@ CHECKS: Final[tuple[tuple[str, Callable[[_Subject], Iterator[str]]], ...]] = (
     ("metadata", _metadata),
     ("maps", _maps),
     ("inputs", _inputs),
-    ("instructions", _instructions),
-    ("jumps", _jumps),
+    ("numbers", _numbers),
     ("calls", _calls),
     ("relocations", _relocations),
     ("kfuncs", _kfuncs),
     ("helpers", _helpers),
     ("updates", _updates),
-    ("loops", _loops),
-    ("stack", _stack),
-    ("size", _size),
 )
 """In the order of the report. `header` stands before them all: without it nothing can be read."""

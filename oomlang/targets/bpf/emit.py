@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +11,17 @@ from oomlang.facts.patterns import Glob, PathPattern
 from oomlang.facts.table import Scope
 from oomlang.facts.types import MAX_DEPTH
 from oomlang.ir import nodes as ir
-from oomlang.ir.fold import Lets, Summary, fold
-from oomlang.operations import NEGATE
+from oomlang.objects.metadata import Metadata, Source
 from oomlang.records import dataclass
 from oomlang.targets.bpf import readers
+from oomlang.targets.bpf.attachments import find_target
 from oomlang.targets.bpf.escape import asm_ascii, c_comment, c_string
 from oomlang.targets.bpf.expressions import Emitter, address, at
 from oomlang.targets.bpf.kernel_types import declarations, fields
 from oomlang.targets.bpf.lines import MARK, Owned, lay_out
 from oomlang.targets.bpf.matching import Matchers
-from oomlang.targets.bpf.metadata import Layout, Metadata, metadata_json
-from oomlang.targets.bpf.views import Collector, View, ViewKey
+from oomlang.targets.bpf.metadata import Layout, describe
+from oomlang.targets.bpf.views import Collector, Needs, View, ViewKey
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -75,7 +74,9 @@ class _Emission:
         self._inputs = {i.name: i for i in policy.inputs}
         self._lets = {let.name: let for let in policy.lets if let.name in self._needs.lets}
         self._let_uses: dict[str, tuple[bool, bool]] = {}
-        self._emitter = Emitter(match_call=self._match, under_call=self._under, let_call=self._let)
+        self._emitter = Emitter(
+            inputs=self._inputs, match_call=self._match, under_call=self._under, let_call=self._let
+        )
 
     def run(self) -> Program:
         policy, needs = self._policy, self._needs
@@ -174,7 +175,7 @@ class _Emission:
         # It says where in the C the rules stand, and so comes behind all of that.
         metadata = self._metadata(layout, owned)
         section = _environment().get_template("bpf/metadata.c.j2")
-        c_source += section.render(metadata_lines=_ascii_lines(metadata_json(metadata)))
+        c_source += section.render(metadata_lines=_ascii_lines(metadata.to_text()))
         return Program(c_source=c_source, metadata=metadata)
 
     # Names and positions
@@ -212,9 +213,24 @@ class _Emission:
     def _uses(self, name: str) -> tuple[bool, bool]:
         """Whether a let's function needs the candidate, and the view that it is read from."""
         if name not in self._let_uses:
-            # Lets come after those that they use, so that this goes one let deep.
-            self._let_uses[name] = fold(self._lets[name].value, _Parameters(self._uses))
+            self._let_uses[name] = self._scan(self._lets[name].value)
         return self._let_uses[name]
+
+    def _scan(self, node: ir.Expression) -> tuple[bool, bool]:
+        match node:
+            case ir.Fact(name, depth) | ir.Match(name, depth, _) | ir.Under(name, depth, _):
+                scope = FACTS[name].scope
+                memcg = scope is Scope.MEMCG
+                return scope is Scope.TASK or (memcg and depth is not None), memcg and depth is None
+            case ir.Input(name, depth):
+                memcg = self._inputs[name].per_memcg
+                return memcg and depth is not None, memcg and depth is None
+            case ir.Let(name, depth):
+                candidate, view = self._uses(name)
+                return candidate or (view and depth is not None), view and depth is None
+            case _:
+                found = [self._scan(child) for child in ir.children(node)]
+                return any(c for c, _ in found), any(v for _, v in found)
 
     # Functions
 
@@ -281,8 +297,7 @@ class _Emission:
     def _number(self, key: ir.ValueKey | ir.EachDepthKey, view: str) -> str:
         """floor(value / step), negated for `lowest`."""
         if key.step == 1:
-            # No value is -2**63, so that it can be negated.
-            node = key.value if key.highest else ir.Apply(NEGATE, (key.value,), (key.interval,))
+            node = key.value if key.highest else ir.Negate(key.value)
             return self._emitter.value(node, view)
         value = self._emitter.value(key.value, view)
         self._emitter.arithmetic.add("floor_steps")
@@ -292,7 +307,7 @@ class _Emission:
 
     def _views(self) -> list[dict[str, Any]]:
         found = []
-        globs = _name_globs(self._policy)
+        globs = _name_globs(self._policy, self._needs)
         # Several readers in one frame would need more of the 512 bytes of stack than there are.
         inline = "__always_inline" if len(self._needs.views) < 3 else "__noinline"
         for view in self._needs.views.values():
@@ -314,17 +329,11 @@ class _Emission:
     # Metadata
 
     def _metadata(self, layout: Layout | None, owned: Owned) -> Metadata:
-        loops = ["other_thread_with_mm", *self._matchers.loops]
-        loops += [f"rank_{k.origin.number}" for k in self._policy.keys if isinstance(k, ir.EachDepthKey)]
-        if self._target == "dry-run":
-            loops.append("clear_record")
-        return Metadata.of(
+        return describe(
             self._policy,
-            self._target,
-            source_name=self._source.name,
-            source_hash=self._source.sha256,
+            find_target(self._target),
+            source=Source(name=self._source.name, sha256=self._source.sha256),
             compiler=self._source.compiler,
-            loops=loops,
             facts=self._needs.facts,
             collector=self._collector,
             layout=layout,
@@ -332,46 +341,20 @@ class _Emission:
         )
 
 
-class _Parameters(Summary[tuple[bool, bool]]):
-    """Whether an expression needs the candidate, and the view that it is read from."""
-
-    def __init__(self, of_let: Callable[[str], tuple[bool, bool]]) -> None:
-        self._of_let = of_let
-
-    def leaf(self, node: ir.Leaf) -> tuple[bool, bool]:
-        if isinstance(node, ir.Let):
-            candidate, view = self._of_let(node.name)
-            return candidate or (view and node.depth is not None), view and node.depth is None
-        if isinstance(node, ir.Number):
-            return False, False
-        depth = node.depth is not None
-        if isinstance(node, ir.Input):
-            return node.per_memcg and depth, node.per_memcg and not depth
-        scope = FACTS[node.name if isinstance(node, ir.Fact) else node.fact].scope
-        memcg = scope is Scope.MEMCG
-        return scope is Scope.TASK or (memcg and depth), memcg and not depth
-
-    def join(self, node: ir.Expression, parts: tuple[tuple[bool, bool], ...]) -> tuple[bool, bool]:
-        return any(c for c, _ in parts), any(v for _, v in parts)
-
-
-class _NameGlobs(Summary[bool]):
+def _name_globs(policy: ir.Policy, needs: Needs) -> bool:
     """Whether some pattern on `memcg.name` needs the name's length."""
-
-    def leaf(self, node: ir.Leaf) -> bool:
-        return (
+    pending = [e for r in (*policy.event_rules, *policy.never, *policy.keys) for e in ir.rule_expressions(r)]
+    pending += [let.value for let in policy.lets if let.name in needs.lets]
+    while pending:
+        node = pending.pop()
+        if (
             isinstance(node, ir.Match)
             and node.fact == "memcg.name"
             and any(p.literal is None for p in node.patterns)
-        )
-
-    def join(self, node: ir.Expression, parts: tuple[bool, ...]) -> bool:
-        return any(parts)
-
-
-def _name_globs(policy: ir.Policy) -> bool:
-    globs = Lets(policy.lets, _NameGlobs())
-    return any(globs.fold(e) for rule in policy.rules for e in ir.rule_expressions(rule))
+        ):
+            return True
+        pending.extend(ir.children(node))
+    return False
 
 
 def _lines(functions: list[dict[str, Any]], key: str) -> list[str]:

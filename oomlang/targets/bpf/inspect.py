@@ -1,14 +1,13 @@
 """What an object file says about itself and what is in it.
 
-In: the bytes of any file. Out: `Inspection`, or `BadObject` with a sentence about why there is none, whatever the bytes
+In: the bytes of any file. Out: `Inspection`, or `BadFormat` with a sentence about why there is none, whatever the bytes
 are. Names and texts are given as the file has them, control characters too: whoever shows them has to escape them.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from oomlang.objects import BadFormat
 from oomlang.objects.btf import Btf, btf_of
@@ -16,74 +15,12 @@ from oomlang.objects.btf_ext import BtfExt
 from oomlang.objects.elf import SHF_ALLOC, STT_OBJECT, ElfObject, read_object
 from oomlang.objects.functions import Code
 from oomlang.objects.maps import MAPS_SECTION, declared_maps
+from oomlang.objects.metadata import SECTION, Metadata
 from oomlang.objects.names import helper_name, map_type_name
-from oomlang.targets.bpf import metadata as ours
+from oomlang.targets.bpf.attachments import TARGETS
 from oomlang.targets.bpf.elf_checks import failed_checks
-from oomlang.targets.bpf.metadata_shape import check_shape
 
 _LEGACY_MAPS = "maps"
-_MAX_METADATA = 4 << 20
-
-
-class BadObject(Exception):
-    """The file cannot be described; `str()` says why, as a clause without a full stop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputInfo:
-    """An input: where user space writes its values, and what they may be."""
-
-    name: str
-    type: str
-    per_memcg: bool
-    default: int
-    lowest: int
-    highest: int
-    map: str
-    variable: str
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleInfo:
-    """A rule with its place in the policy's text (from 1)."""
-
-    number: int
-    kind: str
-    line: int
-    column: int
-    text: str
-    facts: tuple[str, ...]
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordField:
-    """A field of the dry run's record; offset and size in bytes."""
-
-    name: str
-    offset: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyInfo:
-    """What an object of ours says about its policy. `record_bytes` and `record`: of the target `dry-run` only."""
-
-    name: str
-    target: str
-    language: int
-    compiler: str
-    source_name: str
-    source_sha256: str
-    inputs: tuple[InputInfo, ...]
-    rules: tuple[RuleInfo, ...]
-    facts: tuple[str, ...]
-    loops: tuple[str, ...]
-    instruction_bound: int
-    stack_bound: int
-    record_bytes: int | None
-    record: tuple[RecordField, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +73,7 @@ class Inspection:
     """All about an object. `policy` and `failed_checks`: of ours only, the latter with what is not as we make it."""
 
     size: int
-    policy: PolicyInfo | None
+    policy: Metadata | None
     failed_checks: tuple[str, ...]
     license: str | None
     programs: tuple[ProgramInfo, ...]
@@ -154,40 +91,37 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values, keys sorted."""
-        return _sorted({**asdict(self), "is_ours": self.is_ours})  # type: ignore[no-any-return]  # a dict of dicts
+        policy = self.policy.to_json() if self.policy is not None else None
+        return _sorted({**asdict(self), "policy": policy, "is_ours": self.is_ours})  # type: ignore[no-any-return]  # a dict of dicts
 
 
 def inspect_object(data: bytes) -> Inspection:
-    """Describe a BPF object. Raises `BadObject`, and nothing else, for any other file."""
-    try:
-        elf = read_object(data)
-        metadata = _metadata(elf)
-        code = Code(elf)
-        failed = failed_checks(elf, metadata) if metadata is not None else []
-        btf, ext = btf_of(elf), elf.named(".BTF.ext")
-        return Inspection(
-            size=len(data),
-            policy=_policy(metadata) if metadata is not None else None,
-            failed_checks=tuple(failed),
-            license=_license(elf),
-            programs=_programs(code),
-            maps=_maps(elf, btf),
-            sections=tuple(
-                SectionInfo(name=s.name, size=s.size, loaded=bool(s.flags & SHF_ALLOC))
-                for s in elf.sections[1:]
-            ),
-            instructions=sum(s.size for s in elf.code) // 8,
-            helpers=tuple(
-                HelperInfo(id=n, name=helper_name(n))
-                for n in sorted({n for s in code.surveys for n in s.helpers})
-            ),
-            kfuncs=tuple(sorted({n for s in code.surveys for n in s.externals})),
-            core_relocations=len(BtfExt(ext, btf.table).relocations)
-            if ext is not None and btf is not None
-            else 0,
-        )
-    except BadFormat as error:
-        raise BadObject(str(error)) from error
+    """Describe a BPF object. Raises `BadFormat`, and nothing else, for any other file."""
+    elf = read_object(data)
+    metadata = _metadata(elf)
+    code = Code(elf)
+    failed = failed_checks(elf, metadata) if metadata is not None else []
+    btf, ext = btf_of(elf), elf.named(".BTF.ext")
+    return Inspection(
+        size=len(data),
+        policy=metadata,
+        failed_checks=tuple(failed),
+        license=_license(elf),
+        programs=_programs(code),
+        maps=_maps(elf, btf),
+        sections=tuple(
+            SectionInfo(name=s.name, size=s.size, loaded=bool(s.flags & SHF_ALLOC)) for s in elf.sections[1:]
+        ),
+        instructions=sum(s.size for s in elf.code) // 8,
+        helpers=tuple(
+            HelperInfo(id=n, name=helper_name(n))
+            for n in sorted({n for s in code.surveys for n in s.helpers})
+        ),
+        kfuncs=tuple(sorted({n for s in code.surveys for n in s.externals})),
+        core_relocations=len(BtfExt(ext, btf.table).relocations)
+        if ext is not None and btf is not None
+        else 0,
+    )
 
 
 def _programs(code: Code) -> tuple[ProgramInfo, ...]:
@@ -242,77 +176,13 @@ def _license(elf: ElfObject) -> str | None:
     return elf.contents(section).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
-def _metadata(elf: ElfObject) -> dict[str, Any] | None:
-    """The content of `.oomlang`, of the right shape; None for an object of somebody else."""
-    section = elf.section(ours.SECTION)
-    if section is None:
-        return None
-    data = elf.contents(section)
-    if len(data) > _MAX_METADATA:
-        raise BadObject(f"its section `{ours.SECTION}` has {len(data)} bytes, more than any of ours")
-    try:
-        parsed = json.loads(data.decode("utf-8"), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise BadObject(f"its section `{ours.SECTION}` is not JSON ({_reason(error)})") from error
-    wrong = check_shape(parsed)
-    if wrong is not None:
-        raise BadObject(f"its section `{ours.SECTION}` is not as oomlang writes it: {wrong}")
-    assert isinstance(parsed, dict)  # what `check_shape` said
-    return parsed
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
-
-
-def _policy(metadata: dict[str, Any]) -> PolicyInfo:
-    record = metadata.get("record")
-    return PolicyInfo(
-        name=metadata["policy"],
-        target=metadata["target"],
-        language=metadata["language"],
-        compiler=metadata["compiler"],
-        source_name=metadata["source"]["name"],
-        source_sha256=metadata["source"]["sha256"],
-        inputs=tuple(
-            InputInfo(
-                name=i["name"],
-                type=i["type"],
-                per_memcg=i["per_memcg"],
-                default=i["default"],
-                lowest=i["range"][0],
-                highest=i["range"][1],
-                map=i["map"],
-                variable=i["variable"],
-                bytes=i["bytes"],
-            )
-            for i in metadata["inputs"]
-        ),
-        rules=tuple(
-            RuleInfo(
-                number=r["number"],
-                kind=r["kind"],
-                line=r["line"],
-                column=r["column"],
-                text=r["text"],
-                facts=tuple(r["facts"]),
-                inputs=tuple(r["inputs"]),
-            )
-            for r in metadata["rules"]
-        ),
-        facts=tuple(metadata["facts"]),
-        loops=tuple(metadata["loops"]),
-        instruction_bound=metadata["bounds"]["instructions"],
-        stack_bound=metadata["bounds"]["stack"],
-        record_bytes=record["size"] if record is not None else None,
-        record=tuple(
-            RecordField(name=n, offset=at, bytes=size) for n, at, size in (record["fields"] if record else ())
-        ),
-    )
+def _metadata(elf: ElfObject) -> Metadata | None:
+    found = Metadata.of_object(elf)
+    if found is not None and found.target not in (names := [target.name for target in TARGETS]):
+        raise BadFormat(
+            f"its section `{SECTION}` is not as oomlang writes it: `target` is none of {', '.join(names)}"
+        )
+    return found
 
 
 def _sorted(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """`oomlang inspect`."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_the_meaning_is_told_in_the_policy_s_words(call: Call, image: bytes) -> 
         "checks       all hold",
     ):
         assert line in text
+
+
+@pytest.mark.needs("clang")
+def test_a_source_whose_name_is_no_text_is_still_named(call: Call, tmp_path: Path) -> None:
+    policy = tmp_path / os.fsdecode(b"a\xff.oom")
+    policy.write_bytes(POLICY)
+    made = tmp_path / "policy.bpf.o"
+    assert call("compile", policy, "-o", made).code == 0
+    outcome = call("inspect", made)
+    assert outcome.code == 0
+    assert "from a\\xff.oom (sha256" in outcome.out.decode()
 
 
 @pytest.mark.needs("clang")

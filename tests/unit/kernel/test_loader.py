@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from dataclasses import replace
@@ -22,7 +21,8 @@ from oomlang.kernel.inputs import memcg_id_of
 from oomlang.kernel.libbpf import open_object
 from oomlang.kernel.loader_refusal import RulePlace, refused_place, rule_of_line
 from oomlang.kernel.pins import Pins, pin_name, wait_for_running_programs
-from oomlang.kernel.policy import Policy, metadata_of
+from oomlang.kernel.policy import Policy
+from oomlang.objects.metadata import Metadata, Program, Source, read_metadata
 from oomlang.objects.variables import global_variables
 from oomlang.targets.bpf.clang import compile_c
 from oomlang.targets.bpf.inspect import inspect_object
@@ -68,13 +68,13 @@ def test_a_record_is_the_same_after_a_way_through_the_kernel() -> None:
     policy = _policy()
     assert Policy.from_bytes(policy.to_bytes() + b"\0\0") == policy
     assert policy.maps == (".bss", ".data.inputs", "in_priority", "nothing_found")
-    assert policy.programs == ("begin_event", "evaluate_task", "end_event")
+    assert policy.programs == ("begin_event", "end_event", "evaluate_task")
 
 
 @needs_clang
 def test_a_record_that_no_map_of_the_kernel_could_hold_is_refused_before_one_is_made(tmp_path: Path) -> None:
     policy = _policy()
-    large = replace(policy, metadata={**policy.metadata, "texts": "x" * (4 << 20)})
+    large = replace(policy, metadata=replace(policy.metadata, compiler="x" * (4 << 20)))
     with pytest.raises(LibbpfError, match="a map has 4194304 at most"):
         large.pin(tmp_path / "record")
 
@@ -92,7 +92,10 @@ def test_counters_are_found_by_the_object_s_own_types() -> None:
 
 
 @needs_clang
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"record":2}', b'{"record":1}'])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{}", b"[]", b"\xff", b'{"record":1}', b'{"record":2}', b'{"record":2,"metadata":{"format":1}}'],
+)
 def test_a_record_of_another_version_is_said_to_be_unreadable(data: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         Policy.from_bytes(data)
@@ -115,6 +118,15 @@ def test_values_of_inputs_are_checked_and_encoded() -> None:
 
 
 # --- the verifier's words -------------------------------------------------------------------------------------------
+
+
+def _foreign(program: str, section: str) -> Metadata:
+    """Of an object with one program and no rules."""
+    return Metadata(
+        language=1, compiler="", digest="", name="", source=Source(name="", sha256=""), target="", decides=False,
+        programs=(Program(name=program, section=section),), kfuncs=(), turn=None, maps=(), inputs=(), rules=(),
+        lets=(), facts=(), record=None,
+    )  # fmt: skip
 
 
 def _functions(c_source: str) -> dict[int, str]:
@@ -150,7 +162,7 @@ def test_a_line_of_c_leads_to_the_rule_or_the_named_value_that_it_was_made_for(t
     assert made_for.keys() | {"guard", "read_candidate", "never_kill", "rank"} <= set(functions.values())
     for number in range(1, program.c_source.count("\n") + 2):
         expected = made_for.get(functions.get(number, ""))
-        assert rule_of_line(program.metadata.data, number) == expected, number
+        assert rule_of_line(program.metadata, number) == expected, number
 
 
 @needs_clang
@@ -175,8 +187,7 @@ def test_a_real_refusal_is_placed(compiled: object) -> None:
     with open_object(image, name="refused") as opened, pytest.raises(VerifierRefusal) as caught:
         opened.load()
     section = opened.programs[0].section
-    metadata = {"programs": [{"name": "careless", "section": section}], "rules": [], "lets": []}
-    place = refused_place(caught.value.log, caught.value.program, image, metadata)
+    place = refused_place(caught.value.log, caught.value.program, image, _foreign("careless", section))
     source = (Path(__file__).parent / "refused.bpf.c").read_text().splitlines()
     assert place.line is not None
     assert source[place.line - 1].strip()
@@ -208,7 +219,7 @@ def test_the_rule_that_the_verifier_refuses_is_named_from_the_object_alone(
 ) -> None:
     image = _broken(PLACES, function)
     assert inspect_object(image).failed_checks == ()  # nothing but the verifier minds
-    metadata = metadata_of(image)
+    metadata = read_metadata(image)
     with pytest.raises(Failure) as caught, kernel_failures(loading=(image, metadata)):
         DryRunner(image, metadata)
     refusal = caught.value.__cause__
@@ -228,8 +239,7 @@ def test_the_rule_that_the_verifier_refuses_is_named_from_the_object_alone(
 
 @pytest.mark.parametrize("log", ["", "\n", "processed 0 insns\n", "0: (b7) r0 = 0\n"])
 def test_a_log_that_says_nothing_is_no_bug(log: str) -> None:
-    metadata = {"programs": [{"name": "x", "section": "fentry/x"}], "rules": [], "lets": []}
-    place = refused_place(log, "x", b"not an object", metadata)
+    place = refused_place(log, "x", b"not an object", _foreign("x", "fentry/x"))
     assert (place.reason, place.line, place.rule) == ("no reason given", None, None)
 
 
@@ -291,7 +301,7 @@ def test_a_machine_without_rights_or_with_lockdown_is_told_apart(tmp_path: Path)
 @needs_clang
 def test_the_metadata_is_read_back_from_the_object() -> None:
     artifact = _artifact()
-    assert metadata_of(artifact.object) == json.loads(json.dumps(dict(artifact.metadata)))
+    assert read_metadata(artifact.object) == artifact.metadata
 
 
 def test_an_error_of_the_kernel_s_keeps_its_number() -> None:

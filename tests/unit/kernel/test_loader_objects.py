@@ -66,7 +66,11 @@ def test_a_changed_number_in_the_code_is_noticed_by_nothing_but_the_digest(call:
 
 
 def test_another_format_or_language_is_refused(call: Call) -> None:
-    _refused(call, _resealed(_image().replace(b'"format":1', b'"format":2')), "format")
+    _refused(
+        call,
+        _resealed(_image().replace(b'"format":2', b'"format":1')),
+        "only 2 is known here: compile the policy again",
+    )
     _refused(call, _resealed(_image().replace(b'"language":1', b'"language":9')), "language version 9")
 
 
@@ -84,7 +88,6 @@ def test_metadata_that_disagrees_with_the_programs_is_refused(call: Call) -> Non
     for old, new in (
         (b'"section":"tp_btf/select', b'"section":"tp_btf/selekt'),
         (b'"name":"nothing_found"', b'"name":"nothing_fount"'),
-        (b'"stack":512', b'"stack":  1'),
     ):
         assert _image().count(old) == 1
         _refused(call, _resealed(_image().replace(old, new)), "not as oomlang makes it")

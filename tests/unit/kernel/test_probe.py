@@ -7,8 +7,6 @@ import pytest
 
 from oomlang.diagnostics import EnvironmentLacks
 from oomlang.kernel import probe
-from oomlang.objects.btf import Btf, Kind, parse_btf
-from tests.unit.objects.btf_images import Image
 
 
 def _write(root: Path, path: str, text: str) -> None:
@@ -19,22 +17,6 @@ def _write(root: Path, path: str, text: str) -> None:
 def test_a_kernel_without_btf_is_told_what_to_build(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentLacks, match="CONFIG_DEBUG_INFO_BTF"):
         probe.kernel_btf_path(tmp_path)
-
-
-@pytest.mark.needs("btf")
-def test_the_running_kernel_names_the_hooks_it_lacks(running_kernel: Btf) -> None:
-    found = probe.hooks(running_kernel)
-    assert len(found.missing) in range(5)
-    assert found.evaluate_hook == ("function bpf_oom_evaluate_task" not in found.missing)
-
-
-def test_a_patched_kernel_lacks_no_hook() -> None:
-    image = Image()
-    prototype = image.add(Kind.FUNC_PROTO, "", 0)
-    for name in (probe.EVALUATE_HOOK, probe.NAME_HOOK, probe.NAME_KFUNC):
-        image.add(Kind.FUNC, name, prototype)
-    image.add(Kind.TYPEDEF, f"btf_trace_{probe.NOTHING_FOUND_TRACEPOINT}", prototype)
-    assert probe.hooks(parse_btf(image.blob())).missing == ()
 
 
 @pytest.mark.parametrize(

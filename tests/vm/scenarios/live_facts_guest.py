@@ -14,7 +14,7 @@ from typing import Any
 
 from oomlang.host import MachineFacts, MemcgPath, read_machine
 from oomlang.kernel.dry_run import DryRun, DryRunner, Request
-from oomlang.kernel.policy import metadata_of
+from oomlang.objects.metadata import read_metadata
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     for wanted in json.loads(sys.argv[1]):
         with open(wanted["object"], "rb") as file:
             image = file.read()
-        with DryRunner(image, metadata_of(image)) as runner:
+        with DryRunner(image, read_metadata(image)) as runner:
             before = read_machine()
             run = runner.run(Request(**wanted["request"]))
             after = read_machine()

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from oomlang.compiler import Compilation, Target
+from oomlang.objects import BadFormat
 from oomlang.objects.elf import ElfObject, Section, read_object
+from oomlang.objects.metadata import Metadata
 from oomlang.targets.bpf.clang import compile_c
-from oomlang.targets.bpf.inspect import BadObject, inspect_object
+from oomlang.targets.bpf.inspect import inspect_object
 
 POLICIES = {
     "empty": "",
@@ -48,9 +50,9 @@ def compiled(policy: str, target: Target) -> bytes:
     return compile_c(Compilation(POLICIES[policy].encode(), f"{policy}.oom").program(target).c_source)
 
 
-def metadata(policy: str, target: Target) -> dict[str, Any]:
-    """Its metadata, to be changed at will."""
-    return Compilation(POLICIES[policy].encode(), f"{policy}.oom").program(target).metadata.data
+def metadata(policy: str, target: Target) -> Metadata:
+    """Its metadata."""
+    return Compilation(POLICIES[policy].encode(), f"{policy}.oom").program(target).metadata
 
 
 class Image:
@@ -95,10 +97,13 @@ class Image:
     def symbol_number(self, name: str) -> int:
         return next(n for n, s in enumerate(self.elf.symbols) if s.name == name)
 
-    def relocation_row(self, section: str, symbol: str | None = None, kind: int | None = None) -> int:
-        """Where the first relocation of a section, to a symbol or of a kind, stands."""
+    def relocation_row(
+        self, section: str, symbol: str | None = None, kind: int | None = None, *, last: bool = False
+    ) -> int:
+        """Where the first or the last relocation of a section, to a symbol or of a kind, stands."""
         table = self.section(f".rel{section}")
-        for at in range(table.offset, table.offset + table.size, 16):
+        rows = range(table.offset, table.offset + table.size, 16)
+        for at in reversed(rows) if last else rows:
             _, info = self.read(at, "QQ")
             name = self.elf.symbols[info >> 32].name
             if (symbol is None or name == symbol) and (kind is None or info & 0xFFFFFFFF == kind):
@@ -125,6 +130,6 @@ def foreign() -> bytes:
 
 def refusal(data: bytes) -> str:
     """Why it cannot be described."""
-    with pytest.raises(BadObject) as caught:
+    with pytest.raises(BadFormat) as caught:
         inspect_object(data)
     return str(caught.value)

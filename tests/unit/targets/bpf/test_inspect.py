@@ -10,7 +10,8 @@ import pytest
 
 import oomlang
 from oomlang.compiler import TARGETS, Compilation, Target
-from oomlang.targets.bpf.inspect import MapInfo, RuleInfo, inspect_object
+from oomlang.objects.metadata import Rule
+from oomlang.targets.bpf.inspect import MapInfo, inspect_object
 from tests.unit.targets.bpf.objects import POLICIES, Image, compiled, foreign, metadata, refusal
 
 EVALUATE: Target = "evaluate-task"
@@ -29,22 +30,17 @@ def test_an_object_of_ours_is_described_by_what_it_says(policy: str, target: Tar
     assert found.is_ours
     assert found.policy is not None
     assert found.failed_checks == ()
-    assert (found.policy.name, found.policy.target) == (expected["policy"], target)
-    assert found.policy.source_name == f"{policy}.oom"
-    assert found.policy.source_sha256 == expected["source"]["sha256"]
-    assert [r.text for r in found.policy.rules] == [r["text"] for r in expected["rules"]]
-    assert [i.name for i in found.policy.inputs] == [i["name"] for i in expected["inputs"]]
-    assert list(found.policy.facts) == expected["facts"]
-    assert {(p.name, p.section) for p in found.programs} == {
-        (p["name"], p["section"]) for p in expected["programs"]
-    }
+    assert found.policy == expected
+    assert (found.policy.name, found.policy.target) == (policy if POLICIES[policy] else "oomlang", target)
+    assert found.policy.source.name == f"{policy}.oom"
+    assert {(p.name, p.section) for p in found.programs} == {(p.name, p.section) for p in expected.programs}
     assert {(m.name, m.type, m.key, m.value) for m in found.maps} == {
-        (m["name"], m["type"], m["key"], m["value"]) for m in expected["maps"]
+        (m.name, m.type, m.key, m.value) for m in expected.maps
     }
     assert found.license == "Dual BSD/GPL"
     assert found.core_relocations > 0
     assert found.kfuncs == (("set_oom_policy_name",) if target == EVALUATE else ())
-    assert (found.policy.record_bytes is None) == (target == EVALUATE)
+    assert (found.policy.record is None) == (target == EVALUATE)
     assert all(p.stack is not None and 0 < p.stack <= 512 for p in found.programs)
     assert all(0 < p.instructions <= found.instructions for p in found.programs)
 
@@ -53,7 +49,7 @@ def test_an_object_of_ours_is_described_by_what_it_says(policy: str, target: Tar
 def test_rules_have_their_place_and_text() -> None:
     policy = inspect_object(compiled("paths", EVALUATE)).policy
     assert policy is not None
-    assert policy.rules[0] == RuleInfo(
+    assert policy.rules[0] == Rule(
         number=1,
         kind="kernel decides",
         line=2,
@@ -61,6 +57,7 @@ def test_rules_have_their_place_and_text() -> None:
         text='kernel decides when oom.memcg under "/user.slice"',
         facts=("oom.memcg",),
         inputs=(),
+        c_lines=policy.rules[0].c_lines,
     )
 
 
@@ -106,7 +103,7 @@ def with_metadata(text: bytes) -> bytes:
 
 
 def changed(**changes: Any) -> bytes:
-    document = {**metadata("empty", EVALUATE), **changes}
+    document = {**metadata("empty", EVALUATE).to_json(), **changes}
     return with_metadata(json.dumps(document, separators=(",", ":")).encode())
 
 
@@ -121,9 +118,10 @@ def changed(**changes: Any) -> bytes:
         (b"9" * 10_000, "its section `.oomlang` is not JSON"),
         (b'{"format": NaN}', "its section `.oomlang` is not JSON (NaN is no number)"),
         (b"[]", "it is no JSON object"),
-        (b"{}", "it is of the format 'None', and only 1 is known here"),
+        (b"{}", "it is of the format 'None', and only 2 is known here"),
+        (b'{"format": 1}', "it is of the format '1', and only 2 is known here: compile the policy again"),
         (b'{"format": true}', "it is of the format 'True'"),
-        (b'{"format": 1}', "`language` is missing"),
+        (b'{"format": 2}', "`language` is missing"),
     ],
 )
 def test_metadata_that_is_none(text: bytes, message: str) -> None:
@@ -134,19 +132,19 @@ def test_metadata_that_is_none(text: bytes, message: str) -> None:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"format": 2}, "it is of the format '2'"),
+        ({"format": 3}, "it is of the format '3'"),
         ({"language": 2}, "it is of language version 2, and only 1 is known here"),
-        ({"policy": 5}, "`policy` is no text"),
-        ({"policy": "\ud800"}, "`policy` is no text"),
+        ({"name": 5}, "`name` is no text"),
+        ({"name": "\ud800"}, "`name` is no text"),
         ({"source": []}, "`source` is no object"),
         ({"source": {"name": "x"}}, "`source.sha256` is missing"),
         ({"target": "oom-ops"}, "`target` is none of evaluate-task, dry-run"),
-        ({"target": "dry-run"}, "`record` is no object"),
-        ({"record": {"size": 8, "fields": [["end", 0]]}}, "`record.fields[0]` is no list of 3"),
+        ({"decides": 1}, "`decides` is neither true nor false"),
+        ({"record": {"size": 8, "fields": [["end", 0]]}}, "`record.fields[0]` is no object"),
         ({"maps": {}}, "`maps` is no list"),
         ({"maps": [{"name": "m", "type": "hash", "key": True, "value": 8}]}, "`maps[0].key` is no number"),
         ({"facts": [1]}, "`facts[0]` is no text"),
-        ({"bounds": {"instructions": 1 << 70, "stack": 512}}, "`bounds.instructions` is no number"),
+        ({"record": {"size": 1 << 70, "fields": []}}, "`record.size` is no number"),
         ({"rules": [None]}, "`rules[0]` is no object"),
         ({"lets": [{"name": "x", "line": 1, "column": 1, "text": ""}]}, "`lets[0].c_lines` is missing"),
     ],
@@ -174,7 +172,7 @@ def test_metadata_of_another_shape(changes: dict[str, Any], message: str) -> Non
     ],
 )
 def test_ranges_of_lines_that_are_none(rule: Any, let: Any, message: str) -> None:
-    document = metadata("walk", EVALUATE)
+    document = metadata("walk", EVALUATE).to_json()
     rules = [{**document["rules"][0], "c_lines": rule}]
     lets = [{**document["lets"][0], "c_lines": let}]
     assert f"is not as oomlang writes it: {message}" in refusal(changed(rules=rules, lets=lets))
@@ -182,7 +180,7 @@ def test_ranges_of_lines_that_are_none(rule: Any, let: Any, message: str) -> Non
 
 @needs_clang
 def test_a_named_value_that_nothing_uses_has_no_lines() -> None:
-    (let,) = Compilation(b"let unused = rss\n").program(EVALUATE).metadata.data["lets"]
+    (let,) = Compilation(b"let unused = rss\n").program(EVALUATE).metadata.to_json()["lets"]
     assert (let["line"], let["column"], let["c_lines"]) == (1, 1, [])
     assert inspect_object(changed(lets=[let])).is_ours
 
@@ -190,7 +188,7 @@ def test_a_named_value_that_nothing_uses_has_no_lines() -> None:
 @needs_clang
 def test_names_and_texts_are_given_as_they_are() -> None:
     hostile = 'x\x1b[2J\n"\0\u202e'
-    found = inspect_object(changed(policy=hostile))
+    found = inspect_object(changed(name=hostile))
     assert found.policy is not None
     assert found.policy.name == hostile
     assert found.failed_checks == ()

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oomlang.compiler import Target
-from oomlang.targets.bpf.inspect import BadObject, inspect_object
+from oomlang.objects import BadFormat
+from oomlang.targets.bpf.inspect import inspect_object
 from tests.unit.objects.elf_images import elf_image
 from tests.unit.targets.bpf.objects import Image, compiled, foreign, refusal
 
@@ -24,7 +25,7 @@ def described_or_refused(data: bytes) -> None:
     said = ""
     try:
         found = inspect_object(data)
-    except BadObject as error:
+    except BadFormat as error:
         said = str(error)
     else:
         said = json.dumps(found.to_json(), ensure_ascii=False)
@@ -36,7 +37,7 @@ def test_cut_off_anywhere() -> None:
     for image in (compiled("empty", EVALUATE), foreign()):
         step = max(1, len(image) // 500)
         for size in range(0, len(image), step):
-            with pytest.raises(BadObject):
+            with pytest.raises(BadFormat):
                 inspect_object(image[:size])
 
 
