@@ -109,7 +109,9 @@ class Compilation:
             sha256=hashlib.sha256(self.data).hexdigest(),
             compiler=__version__,
         )
-        return emit(self.ir, target, source)
+        from oomlang.targets.bpf.attachments import find_target
+
+        return emit(self.optimized, find_target(target), source)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:

@@ -151,6 +151,8 @@ ANCESTOR_FIELDS = ("cgroup.ancestors",)
 
 NAME_FIELDS = ("cgroup.kn", "kn.name")
 ID_FIELDS = ("cgroup.kn", "kn.id")
+HIERARCHY_FIELDS = ("cgroup.root", "cgroup_root.hierarchy_id")
+"""What tells cgroup v1 from v2."""
 
 _RSS = (
     "mm.rss_stat",

@@ -27,11 +27,14 @@ from oomlang.objects.metadata import Metadata, Record
 from oomlang.objects.variables import GlobalVariable, global_variables
 
 _REQUEST = struct.Struct("<QqQQQ")
+_NAMES, _NAME_BYTES = 16, 256
+"""Names of the scope's path that a request has room for: no pattern looks deeper."""
+
 _HEAD = ("end", "tgid", "guard", "never", "verdict", "event_rule")
 
 
 class Guard(Enum):
-    """Why a task is no candidate: `enum guard` of templates/bpf/state.c.j2, in its order."""
+    """Why a task is no candidate: `enum guard` of templates/bpf/runtime/verdicts.h, in its order."""
 
     NONE = 0
     OOM_SCORE_ADJ_MIN = 1
@@ -45,7 +48,7 @@ class Guard(Enum):
 
 
 class Verdict(Enum):
-    """What becomes of the event: `enum verdict` of templates/bpf/state.c.j2, as far as it is about events."""
+    """What becomes of the event: `enum verdict` of templates/bpf/runtime/verdicts.h, as far as it is about events."""
 
     LEAVE_TO_KERNEL = 0
     END_SCAN = 1
@@ -54,14 +57,14 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The event to rank for. scope_id: the cgroup's id, 0 for the machine; scope_level: how far below the root it lies.
-    invoker: a pid, 0 for none. order: -1 for sysrq.
+    """The event to rank for. scope_id: the cgroup's id, 0 for the machine; scope_path: the names on the way to it from the
+    root. invoker: a pid, 0 for none. order: -1 for sysrq.
     """
 
     total_pages: int
     order: int = 0
     scope_id: int = 0
-    scope_level: int = 0
+    scope_path: tuple[bytes, ...] = ()
     invoker: int = 0
 
 
@@ -150,8 +153,9 @@ class DryRunner:
     def run(self, request: Request) -> DryRun:
         """Rank all processes for an event."""
         data = _REQUEST.pack(
-            request.total_pages, request.order, request.scope_id, request.scope_level, request.invoker
+            request.total_pages, request.order, request.scope_id, len(request.scope_path), request.invoker
         )
+        data += b"".join(name.ljust(_NAME_BYTES, b"\0") for name in request.scope_path[:_NAMES])
         self._request.update(bytes(4), data.ljust(self._request.value_size, b"\0"))
         return self._record.decode(read_iterator(self._link.fd))
 
@@ -204,6 +208,8 @@ class _Layout:
     """Decodes records by the layout that the metadata gives."""
 
     def __init__(self, metadata: Metadata, record: Record) -> None:
+        if tuple(part.name for part in record.fields[: len(_HEAD)]) != _HEAD:
+            raise ValueError("the record does not begin with " + ", ".join(_HEAD))
         spelled = ""
         end = 0
         for part in record.fields:
@@ -211,6 +217,7 @@ class _Layout:
                 raise ValueError("the fields of the record do not follow one another")
             spelled += "q" if part.size == 8 else f"{part.size}s"
             end = part.offset + part.size
+        self._head = struct.Struct(f"<{len(_HEAD)}q")
         self._struct = struct.Struct("<" + spelled)
         if self._struct.size != record.size:
             raise ValueError(f"the record has {record.size} bytes, its fields {self._struct.size}")
@@ -234,25 +241,30 @@ class _Layout:
                     self._facts.append((i, (spellings[f"memcg_{match[2]}"], depth)))
 
     def decode(self, data: bytes) -> DryRun:
-        """All records of a pass."""
+        """All records of a pass: of a process that a guard covers, and of the end, there is only the head."""
         place = self._place
         records: list[ProcessRecord] = []
-        verdict, event_rule = Verdict.RANK, 0
-        rows = list(self._struct.iter_unpack(data))
-        if not rows or not rows[-1][place["end"]]:
-            raise LibbpfError("read all that the dry run writes", errno=errno.EIO)
-        for row in rows[:-1]:
-            guard = Guard(row[place["guard"]])
-            verdict, event_rule = Verdict(row[place["verdict"]]), row[place["event_rule"]]
-            pid = row[place["tgid"]]
+        at = 0
+        while at + self._head.size <= len(data):
+            end, pid, covered, never, verdict, event_rule = self._head.unpack_from(data, at)
+            if end:
+                return DryRun(
+                    verdict=Verdict(verdict), event_rule=event_rule, records=tuple(records), victim=pid or None
+                )
+            guard = Guard(covered)
             if guard is not Guard.NONE:
                 records.append(ProcessRecord(pid=pid, guard=guard))
+                at += self._head.size
                 continue
+            if at + self._struct.size > len(data):
+                break
+            row = self._struct.unpack_from(data, at)
+            at += self._struct.size
             records.append(
                 ProcessRecord(
                     pid=pid,
                     guard=guard,
-                    never=row[place["never"]],
+                    never=never,
                     points=row[place["points"]],
                     start=row[place["start"]],
                     facts={key: _value(row[i]) for i, key in self._facts},
@@ -260,12 +272,7 @@ class _Layout:
                     numbers={number: row[i] for i, number in self._numbers},
                 )
             )
-        return DryRun(
-            verdict=verdict,
-            event_rule=event_rule,
-            records=tuple(records),
-            victim=rows[-1][place["tgid"]] or None,
-        )
+        raise LibbpfError("read all that the dry run writes", errno=errno.EIO)
 
 
 def _value(field: Any) -> int | bytes:

@@ -31,9 +31,7 @@ def synthetic_c(c_source: str) -> str:
     changed = c_source.replace("bpf_ktime_get_boot_ns()", "synthetic_now").replace(
         "bpf_get_current_pid_tgid() >> 32", "synthetic_invoker"
     )
-    changed = changed.replace(
-        "struct event event;", "extern u64 synthetic_now, synthetic_invoker;\nstruct event event;"
-    )
+    changed = changed.replace("struct event {", "extern u64 synthetic_now, synthetic_invoker;\nstruct event {")
     # The kfunc is only in a kernel with the hooks; the programs that call it are not loaded here.
     changed = changed.replace("unsigned long src__sz) __ksym;", "unsigned long src__sz) __ksym __weak;")
     return changed + _ADDED.replace("MEMORY_BYTES", str(BYTES))
@@ -42,8 +40,11 @@ def synthetic_c(c_source: str) -> str:
 class Synthetic:
     """A loaded policy."""
 
-    def __init__(self, policy: ir.Policy, image: bytes, object: BpfObject, btf: Btf) -> None:
+    def __init__(
+        self, policy: ir.Policy, image: bytes, object: BpfObject, btf: Btf, *, remembers: bool
+    ) -> None:
         self._policy = policy
+        self._remembers = remembers
         self._variables = global_variables(image)
         self._object = object
         self._btf = btf
@@ -112,6 +113,9 @@ class Synthetic:
     def _set_inputs(self, machine: Machine) -> None:
         self._set(self._variables["synthetic_now"], struct.pack("<Q", BOOT_MS * 1_000_000))
         self._set(self._variables["synthetic_invoker"], struct.pack("<Q", machine.event.invoker or 0))
+        # Another machine's cgroups have the ids of the last one's, which no kernel does.
+        if self._remembers:
+            _clear(self._object.map("answered").handle())
         memcgs = {m for c in machine.candidates if c.memcg is not None for m in c.memcg.chain}
         for declared in self._policy.inputs:
             name = f"in_{declared.name}"
@@ -144,9 +148,11 @@ def _clear(handle: MapHandle) -> None:
 @contextmanager
 def loaded(compilation: Compilation, btf: Btf) -> Iterator[Synthetic]:
     """A policy, compiled, changed as little as is needed, and loaded into the running kernel."""
-    image = compile_c(synthetic_c(compilation.program("evaluate-task").c_source))
+    program = compilation.program("evaluate-task")
+    image = compile_c(synthetic_c(program.c_source))
     with open_object(image, name="synthetic") as object:
         for name in _KERNEL_ONLY:
             object.program(name).set_autoload(False)
         object.load()
-        yield Synthetic(compilation.ir, image, object, btf)
+        remembers = any(m.name == "answered" for m in program.metadata.maps)
+        yield Synthetic(compilation.ir, image, object, btf, remembers=remembers)

@@ -96,7 +96,7 @@ def _pass(text: bytes, name: str, found: Grove, *, scoped: bool) -> Pass:
         total_pages=(first.ram + first.swap) // PAGE,
         order=2,
         scope_id=memcg_ids[found.root] if scoped else 0,
-        scope_level=len(found.root) if scoped else 0,
+        scope_path=found.root if scoped else (),
         invoker=found.probes["nice"].pid,
     )
     by_id = {

@@ -146,7 +146,7 @@ def facts(request: pytest.FixtureRequest) -> Iterator[Facts]:
         sizes = dict(re.findall(r"^(MemTotal|SwapTotal): +(\d+) kB", vm.read("/proc/meminfo"), re.MULTILINE))
         total_pages = sum(int(size) << 10 for size in sizes.values()) // PAGE
         wish = {"total_pages": total_pages, "order": 2, "invoker": pids["nice"]}
-        scope = {**wish, "scope_id": ids["/f"], "scope_level": 1}
+        scope = {**wish, "scope_id": ids["/f"], "scope_path": ["f"]}
         wanted = [{"object": f"/payload/facts-{depth}.o", "request": wish} for depth in DEPTHS]
         wanted.append({"object": "/payload/facts-None.o", "request": scope})
         done = vm.python(["/payload/live_facts.py", json.dumps(wanted)], timeout=180, adj=-1000)

@@ -39,7 +39,7 @@ from oomlang.objects.metadata import Map, Metadata
 from oomlang.objects.names import helper_name, map_type_name
 from oomlang.objects.registers import Place, Value, reachable_in
 from oomlang.targets.bpf.attachments import Target, find_target
-from oomlang.targets.bpf.metadata import KNOBS
+from oomlang.targets.bpf.metadata import ANSWERED, KNOBS
 
 LICENSES: Final = frozenset(
     {"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"}
@@ -354,8 +354,10 @@ def _helpers(subject: _Subject) -> Iterator[str]:
 
 
 def _updates(subject: _Subject) -> Iterator[str]:
-    """A program writes to no map but the target's own, and never to one that it was given the address of."""
-    own = {m.name for m in subject.target.maps}
+    """A program writes to no map but the target's own and what it remembers of cgroups, and never to one that it was given
+    the address of.
+    """
+    own = {ANSWERED, *(m.name for m in subject.target.maps)}
     for function, survey in zip(subject.functions, subject.code.surveys if subject.code else (), strict=True):
         if not any(helper_name(number) == _UPDATE for number in survey.helpers):
             continue

@@ -7,6 +7,7 @@ from oomlang.facts.table import (
     ANCESTOR_FIELDS,
     FIELDS,
     GUARD_FIELDS,
+    HIERARCHY_FIELDS,
     ID_FIELDS,
     MEMCG_FIELDS,
     NAME_FIELDS,
@@ -14,7 +15,7 @@ from oomlang.facts.table import (
     KernelField,
 )
 from oomlang.records import dataclass
-from oomlang.targets.bpf.readers import needs_id
+from oomlang.targets.bpf.attachments import Target
 from oomlang.targets.bpf.views import Needs
 
 
@@ -27,48 +28,23 @@ class KernelType:
     members: tuple[str, ...]
 
 
-_EVALUATE = (
-    "oc.memcg",
-    "memcg.css",
-    "css.cgroup",
-    "cgroup.level",
-    *ID_FIELDS,
-    "oc.totalpages",
-    "oc.order",
-    "oc.chosen",
-)
-_DRY_RUN = (
-    "task.pid",
-    "task.tgid",
-    "task.flags",
-    "iter.meta",
-    "iter.task",
-    "iter_meta.seq",
-    "iter_meta.seq_num",
-)
-_SCOPED = (*MEMCG_FIELDS, *ANCESTOR_FIELDS, *ID_FIELDS)
-# Facts of the event that the dry-run program is told and does not read.
-_TOLD = {"oc.memcg", "oc.order", "oc.totalpages"}
 _TYPEDEFS = ("atomic_long_t", "kuid_t", "mm_flags_t")
 
 
-def fields(needs: Needs, target: str) -> list[str]:
+def fields(needs: Needs, target: Target) -> list[str]:
     """Keys of `FIELDS` that a program of this target reads, in the order of that table."""
-    wanted = {*GUARD_FIELDS, *TIE_FIELDS, *FACTS["badness"].kernel}
+    wanted = {*GUARD_FIELDS, *TIE_FIELDS, *FACTS["badness"].kernel, *FACTS["vm"].kernel}
     for name in needs.facts:
         wanted.update(FACTS[name].kernel)
     for view in needs.views.values():
-        wanted.update(MEMCG_FIELDS)
+        wanted.update((*MEMCG_FIELDS, *ID_FIELDS))
         if view.key is not None:
             wanted.update(ANCESTOR_FIELDS)
-        if needs_id(view):
-            wanted.update(ID_FIELDS)
-        if "memcg.name" in view.facts:
-            wanted.update(NAME_FIELDS)
-    if target == "dry-run":
-        wanted = (wanted - _TOLD) | set(_DRY_RUN) | set(_SCOPED)
-    else:
-        wanted.update(_EVALUATE)
+        if view.asks:
+            wanted.update(HIERARCHY_FIELDS)
+    if needs.asks:
+        wanted.update((*ANCESTOR_FIELDS, *NAME_FIELDS))
+    wanted = (wanted - target.told) | set(target.reads)
     return [key for key in FIELDS if key in wanted]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
 from oomlang.objects.metadata import (
     LANGUAGE_VERSION,
@@ -13,76 +12,22 @@ from oomlang.objects.metadata import (
     Metadata,
     Program,
     Record,
-    RecordField,
     Rule,
     Source,
 )
-from oomlang.records import dataclass
 from oomlang.targets.bpf.attachments import Target
 from oomlang.targets.bpf.lines import Owned
 from oomlang.targets.bpf.readers import C_TYPES
 from oomlang.targets.bpf.seal import UNSEALED
-from oomlang.targets.bpf.views import Collector, Needs
+from oomlang.targets.bpf.views import Collector
 
 KNOBS = ".data.inputs"
 """The section of all inputs that are not per memcg."""
 
+ANSWERED = "answered"
+"""The map of what was asked about cgroups before."""
+
 _VALUE_BYTES = {"__s32": 4, "__u8": 1, "__s64": 8}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """The record that a program writes. members, reads: the same as C, for the template."""
-
-    record: Record
-    members: tuple[str, ...]
-    reads: tuple[str, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.record.size
-
-    @staticmethod
-    def of(policy: ir.Policy, needs: Needs, inputs: dict[str, ir.InputDeclaration]) -> Layout:
-        """The layout for a policy: a fixed head, the task's facts, each view's facts, the rules' numbers."""
-        slots: list[tuple[str, int]] = [(n, 8) for n in _RECORD_HEAD]
-        reads: list[str] = []
-        for name in ("points", "start"):
-            slots.append((name, 8))
-            reads.append(f"record.{name} = c->{name};")
-        for fact in sorted(needs.task):
-            name = FACTS[fact].c_name
-            if fact == "comm":
-                slots.append(("comm", 16))
-                reads.append("__builtin_memcpy(record.comm, c->comm, sizeof(record.comm));")
-            else:
-                slots.append((name, 8))
-                reads.append(f"record.{name} = c->{name};")
-        for view in needs.views.values():
-            if isinstance(view.key, tuple):
-                continue
-            named = [
-                FACTS[f].c_name for f in sorted(view.facts) if f not in ("memcg", "memcg.name", "memcg.id")
-            ]
-            named += [f"in_{n}" for n in inputs if n in view.inputs]
-            if "memcg.id" in view.facts or view.changes:
-                named.append("id")
-            for name in named:
-                slots.append((f"{view.member}_{name}", 8))
-                reads.append(f"record.{view.member}_{name} = c->{view.member}.{name};")
-        slots += [(f"rule_{k.origin.number}", 8) for k in policy.keys if not isinstance(k, ir.EachDepthKey)]
-        fields, offset = [], 0
-        for name, size in slots:
-            fields.append(RecordField(name=name, offset=offset, size=size))
-            offset += size
-        members = tuple(
-            f"u64 {name}[2]" if size == 16 else f"s64 {name}" for name, size in slots[len(_RECORD_HEAD) :]
-        )
-        return Layout(record=Record(size=offset, fields=tuple(fields)), members=members, reads=tuple(reads))
-
-
-_RECORD_HEAD = ("end", "tgid", "guard", "never", "verdict", "event_rule")
 
 
 def describe(
@@ -93,10 +38,13 @@ def describe(
     compiler: str,
     facts: set[str],
     collector: Collector,
-    layout: Layout | None,
+    record: Record | None,
+    answers: int,
     owned: Owned,
 ) -> Metadata:
-    """Everything about an object but its code. owned: which lines of the C were made for what."""
+    """Everything about an object but its code. answers: bytes of the answers to what is asked about a cgroup, which are kept
+    in a map; 0 for none. owned: which lines of the C were made for what.
+    """
     return Metadata(
         language=LANGUAGE_VERSION,
         compiler=compiler,
@@ -108,9 +56,13 @@ def describe(
         programs=tuple(Program(name=p.name, section=p.section) for p in target.programs),
         kfuncs=target.kfuncs,
         turn=target.turn,
-        maps=(*(_map(i) for i in policy.inputs if i.per_memcg), *target.maps),
+        maps=(
+            *(_map(i) for i in policy.inputs if i.per_memcg),
+            *((Map(name=ANSWERED, type="lru_hash", key=8, value=answers),) if answers else ()),
+            *target.maps,
+        ),
         inputs=tuple(_input(i) for i in policy.inputs),
-        rules=tuple(_rule(r, collector, owned) for r in _in_order(policy)),
+        rules=tuple(_rule(r, collector, owned) for r in policy.rules),
         lets=tuple(
             Let(
                 name=v.name, line=v.line, column=v.column, text=v.text, c_lines=_lines(owned, f"let_{v.name}")
@@ -118,13 +70,8 @@ def describe(
             for v in policy.lets
         ),
         facts=tuple(sorted(facts)),
-        record=layout.record if layout is not None else None,
+        record=record,
     )
-
-
-def _in_order(policy: ir.Policy) -> list[ir.EventRule | ir.Never | ir.Key]:
-    rules = [*policy.event_rules, *policy.never, *policy.keys]
-    return sorted(rules, key=lambda r: r.origin.number)
 
 
 def _map(declared: ir.InputDeclaration) -> Map:
@@ -149,9 +96,8 @@ def _bytes(declared: ir.InputDeclaration) -> int:
     return _VALUE_BYTES[C_TYPES[declared.type.value]]
 
 
-def _rule(rule: ir.EventRule | ir.Never | ir.Key, collector: Collector, owned: Owned) -> Rule:
-    needs = Needs()
-    collector.rule(rule, needs)
+def _rule(rule: ir.Rule, collector: Collector, owned: Owned) -> Rule:
+    needs = collector.rules([rule])
     match rule:
         case ir.EventRule(kernel_decides=kernel):
             kind = "kernel decides" if kernel else "kill nothing"

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
-from oomlang.targets.bpf.matching import Matchers
+from oomlang.records import dataclass
+from oomlang.targets.bpf.attachments import EventSource
 from oomlang.targets.bpf.views import Needs, View
 
-# Pages of the counters that a fact adds up; the locals are read once for all of them and the kernel's score.
+# Pages of the counters that a fact adds up.
 _PAGES = {
-    "rss": "file + anon + shmem",
-    "rss.anon": "anon",
-    "rss.file": "file",
-    "rss.shmem": "shmem",
-    "swap": "swap",
+    "rss": "memory->file + memory->anon + memory->shmem",
+    "rss.anon": "memory->anon",
+    "rss.file": "memory->file",
+    "rss.shmem": "memory->shmem",
+    "swap": "memory->swap",
+    "vm": "memory->total_vm",
 }
 _LEVEL_0 = {"limit": "event.total", "high": "event.total"}
 C_TYPES = {"int": "__s32", "bool": "__u8", "bytes": "__s64", "ratio": "__s64", "duration": "__s64"}
 """How an input lies in its map. An int can hold nothing outside its range; the others are clamped when they are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Struct:
+    """A struct of the program: its members, the locals of the function that fills it, the lines that do."""
+
+    members: list[str]
+    locals: list[str]
+    lines: list[str]
 
 
 def limit(fact: str) -> str:
@@ -42,9 +55,8 @@ def c_default(declared: ir.InputDeclaration) -> str:
     return f"{declared.default}LL" if abs(declared.default) > 2**31 - 1 else str(declared.default)
 
 
-def event_lines(needs: Needs, policy: ir.Policy, target: str) -> tuple[list[str], list[str]]:
-    """The members of `struct event` beyond those it always has, and the lines that fill them."""
-    live = target == "evaluate-task"
+def event(needs: Needs, policy: ir.Policy, source: EventSource) -> Struct:
+    """`struct event` beyond what it always has. source: how the target knows it."""
     members: list[str] = []
     lines: list[str] = []
 
@@ -53,25 +65,25 @@ def event_lines(needs: Needs, policy: ir.Policy, target: str) -> tuple[list[str]
         lines.append(line)
 
     if uses_total(needs):
-        pages = "oc->totalpages" if live else "request.total_pages"
-        add("s64 total", f"event.total = maximum(page_bytes({pages}, {limit('oom.total')}), 4096);")
+        total = f"page_bytes({source.total_pages}, {limit('oom.total')})"
+        add("s64 total", f"event.total = maximum({total}, 4096);")
     if "oom.global" in needs.event:
-        add("bool global", "event.global = !oc->memcg;" if live else "event.global = !request.scope_id;")
+        add("bool global", "event.global = !event.scope_id;")
     if "oom.order" in needs.event:
-        order = "oc->order" if live else "request.order"
-        add("s64 order", f"event.order = minimum(maximum({order}, -1), {FACTS['oom.order'].range.high});")  # type: ignore[union-attr]  # it has a range
+        highest = limit("oom.order").removesuffix("ULL")
+        add("s64 order", f"event.order = minimum(maximum({source.order}, -1), {highest});")
     if "age" in needs.task:
         add("u64 now", "event.now = bpf_ktime_get_boot_ns();")
     if "invoker" in needs.task:
-        invoker = "bpf_get_current_pid_tgid() >> 32" if live else "request.invoker"
-        add("u64 invoker", f"event.invoker = {invoker};")
+        add("u64 invoker", f"event.invoker = {source.invoker};")
     for declared in policy.inputs:
         if not declared.per_memcg and declared.name in needs.knobs:
-            add(
-                f"s64 in_{declared.name}",
-                f"event.in_{declared.name} = {input_value(declared, 'in_' + declared.name)};",
-            )
-    return members, lines
+            value = input_value(declared, f"in_{declared.name}")
+            add(f"s64 in_{declared.name}", f"event.in_{declared.name} = {value};")
+    if needs.scope_asks:
+        add("struct answers answers", "ask(NUMBER(event.scope), event.scope_level);")
+        lines.append("event.answers = answers;")
+    return Struct(members=members, locals=[], lines=lines)
 
 
 def uses_total(needs: Needs) -> bool:
@@ -81,40 +93,29 @@ def uses_total(needs: Needs) -> bool:
     )
 
 
-def task_lines(needs: Needs) -> tuple[list[str], list[str], list[str]]:
-    """Members of `struct candidate` for the task's own facts; the locals and lines of `read_candidate`."""
+def candidate(needs: Needs, *, comm_length: bool, comm_end: bool) -> Struct:
+    """`struct candidate`: the task's own facts."""
     members: list[str] = []
-    lines: list[str] = []
-    local = [
-        "s64 file = MM_PAGES(mm, MM_FILEPAGES);",
-        "s64 anon = MM_PAGES(mm, MM_ANONPAGES);",
-        "s64 shmem = MM_PAGES(mm, MM_SHMEMPAGES);",
-        "s64 swap = MM_PAGES(mm, MM_SWAPENTS);",
-        "u64 pgtables = BPF_CORE_READ(mm, pgtables_bytes.counter);",
-        "s64 adj = task->signal->oom_score_adj;",
+    lines = [
+        "/* oom_badness() of the kernel */",
+        "c->points = memory->file + memory->anon + memory->shmem + memory->swap +",
+        "\t    (s64)(memory->pgtables >> page_shift) + adj * event.thousandth;",
     ]
     for name in sorted(needs.task):
-        fact = FACTS[name]
-        if name == "comm":
-            local.append("long size;")
-            members += ["u64 comm[2]", "u64 comm_length"]
-            lines += [
-                "c->comm[0] = c->comm[1] = 0;",
-                "size = bpf_probe_read_kernel_str(c->comm, sizeof(c->comm), task->comm);",
-                "c->comm_length = size > 0 ? size - 1 : 0;",
-            ]
-            continue
-        members.append(f"s64 {fact.c_name}")
-        lines.append(f"c->{fact.c_name} = {_task_value(name)};")
-    lines.append("/* oom_badness() of the kernel */")
-    lines.append(
-        "c->points = file + anon + shmem + swap + (s64)(pgtables >> page_shift) + adj * event.thousandth;"
-    )
-    if "badness" in needs.task:
-        # After points, from which it is made.
-        made = next(i for i, line in enumerate(lines) if line.startswith("c->badness"))
-        lines.append(lines.pop(made))
-    return members, local, lines
+        if name != "comm":
+            members.append(f"s64 {FACTS[name].c_name}")
+            lines.append(f"c->{FACTS[name].c_name} = {_task_value(name)};")
+    if "comm" in needs.task:
+        members.append("struct comm comm")
+        lines.append("c->comm = read_comm(task);")
+        if comm_length or comm_end:
+            members.append("u64 comm_length")
+            lines.append("c->comm_length = comm_length(c->comm);")
+        if comm_end:
+            members.append("struct comm comm_end")
+            lines.append("c->comm_end = comm_end(c->comm, c->comm_length);")
+    members.append("s64 points; /* the kernel's score, in pages */")
+    return Struct(members=members, locals=["s64 adj = task->signal->oom_score_adj;"], lines=lines)
 
 
 def _task_value(name: str) -> str:
@@ -122,9 +123,7 @@ def _task_value(name: str) -> str:
         return f"page_bytes({_PAGES[name]}, {limit(name)})"
     match name:
         case "pgtables":
-            return f"minimum(pgtables, {limit(name)})"
-        case "vm":
-            return f"page_bytes(BPF_CORE_READ(mm, total_vm), {limit(name)})"
+            return f"minimum(memory->pgtables, {limit(name)})"
         case "oom_score_adj":
             return "adj"
         case "badness":
@@ -149,63 +148,53 @@ def _task_value(name: str) -> str:
             raise AssertionError(f"no reader for {name}")
 
 
-def view_members(views: list[View], inputs: dict[str, ir.InputDeclaration]) -> list[str]:
+def view_members(views: Iterable[View], policy: ir.Policy) -> list[str]:
     """The members of `struct memcg`: everything that is asked of any view."""
-    facts = {f for v in views for f in v.facts} - {"memcg", "memcg.name"}
-    members = ["s64 id"] if any(needs_id(v) for v in views) or "memcg.id" in facts else []
+    views = list(views)
+    facts = {f for v in views for f in v.facts}
+    members = ["s64 id"] if any(v.reads_id for v in views) else []
     members += [f"s64 {FACTS[f].c_name}" for f in sorted(facts - {"memcg.id"})]
-    if any("memcg.name" in v.facts for v in views):
-        members += ["const char *name", "u64 name_length"]
-    members += [f"s64 in_{n}" for n in inputs if any(n in v.inputs for v in views)]
+    members += [f"s64 in_{i.name}" for i in policy.inputs if any(i.name in v.inputs for v in views)]
+    members += [f"s64 let_{let.name}" for let in policy.lets if any(let.name in v.lets for v in views)]
+    if any(v.asks for v in views):
+        members.append("struct answers answers")
     return members
 
 
-def needs_id(view: View) -> bool:
-    """Whether a view's cgroup id is read: asked for, a map's key, or to tell one cgroup from another."""
-    return "memcg.id" in view.facts or view.changes or isinstance(view.key, tuple)
-
-
-def view_lines(
-    view: View, policy: ir.Policy, matchers: Matchers, name_globs: bool
-) -> tuple[list[str], list[str]]:
-    """The locals and lines of the function that reads one view."""
+def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
+    """The function that reads one view. lets: the calls of those that are kept for the cgroup, in their order."""
     inputs = {i.name: i for i in policy.inputs}
     counted = sorted(f for f in view.facts if f in _COUNTERS)
     local: list[str] = []
     lines: list[str] = []
-    if needs_id(view):
+    if view.reads_id:
         local.append("u64 id = cgroup_id(cgroup);")
     leveled = bool(counted) or "memcg.depth" in view.facts
     if leveled:
         local.append("int level;")
     if counted:
-        local.append("struct mem_cgroup *memcg;")
+        local.append("struct mem_cgroup *mem;")
     for name in sorted(view.inputs):
         local.append(f"{C_TYPES[inputs[name].type.value]} *{name}_cell;")
-    if view.changes and not isinstance(view.key, tuple):
+    if view.changes and not view.each_depth:
         lines += [
             "/* Tasks of one cgroup must see the same numbers, or noise would decide between them. */",
-            f"if (kept.task && kept.{view.member}.id == id) {{",
-            f"\t*m = kept.{view.member};",
-            "\treturn;",
+            f"if (kept.task && kept.{view.name}.id == id) {{",
+            f"\t*m = kept.{view.name};",
+            "\treturn 0;",
             "}",
         ]
-    lines.append("m->cgroup = cgroup;")
-    if needs_id(view):
+    if view.reads_id:
         lines.append("m->id = id;")
     if leveled:
         lines.append("level = BPF_CORE_READ(cgroup, level);")
     if "memcg.depth" in view.facts:
         lines.append(f"m->depth = minimum(level, {limit('memcg.depth')});")
-    if "memcg.name" in view.facts:
-        lines.append("m->name = cgroup_name(cgroup);")
-        if name_globs:
-            lines.append(f"m->name_length = {matchers.length_call('m->name')};")
     if counted:
         lines.append("if (!level) { /* the root has no counters and no limits */")
         lines += [f"\tm->{FACTS[f].c_name} = {_LEVEL_0.get(FACTS[f].c_name, '0')};" for f in counted]
         lines.append("} else {")
-        lines.append("\tmemcg = mem_cgroup(cgroup);")
+        lines.append("\tmem = mem_cgroup(cgroup);")
         lines += [f"\tm->{FACTS[f].c_name} = {_COUNTERS[f]};" for f in counted]
         lines.append("}")
     for name in sorted(view.inputs):
@@ -213,22 +202,25 @@ def view_lines(
         lines.append(f"{cell} = bpf_map_lookup_elem(&in_{name}, &id);")
         value = input_value(inputs[name], f"*{cell}")
         lines.append(f"m->in_{name} = {cell} ? {value} : {c_default(inputs[name])};")
-    return local, lines
+    if view.asks:
+        lines.append("read_answers(&m->answers, cgroup, id);")
+    lines += lets
+    return Struct(members=[], locals=local, lines=lines)
 
 
 def _counter(member: str, fact: str) -> str:
-    return f"page_bytes(BPF_CORE_READ(memcg, memory.{member}), {limit(fact)})"
+    return f"page_bytes(BPF_CORE_READ(mem, memory.{member}), {limit(fact)})"
 
 
 _COUNTERS = {
     "memcg.usage": _counter("usage.counter", "memcg.usage"),
     "memcg.min": _counter("min", "memcg.min"),
     "memcg.low": _counter("low", "memcg.low"),
-    "memcg.limit": "limit_bytes(BPF_CORE_READ(memcg, memory.max), event.total)",
-    "memcg.high": "limit_bytes(BPF_CORE_READ(memcg, memory.high), event.total)",
-    "memcg.swap": "swap_bytes(cgroup, memcg)",
-    "memcg.oom_group": "BPF_CORE_READ(memcg, oom_group)",
-    "memcg.oom_kills": "oom_kills(memcg)",
+    "memcg.limit": f"limit_bytes(BPF_CORE_READ(mem, memory.max), {limit('memcg.limit')})",
+    "memcg.high": f"limit_bytes(BPF_CORE_READ(mem, memory.high), {limit('memcg.high')})",
+    "memcg.swap": f"swap_bytes(cgroup, mem, {limit('memcg.swap')})",
+    "memcg.oom_group": "BPF_CORE_READ(mem, oom_group)",
+    "memcg.oom_kills": f"oom_kills(mem, {limit('memcg.oom_kills')})",
 }
 COUNTED = frozenset(_COUNTERS)
 """Memcg facts that lie in `struct mem_cgroup`."""

@@ -9,6 +9,7 @@ each pass the records, and the two readings around it. Bytes become latin-1 text
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -25,7 +26,8 @@ def main() -> None:
             image = file.read()
         with DryRunner(image, read_metadata(image)) as runner:
             before = read_machine()
-            run = runner.run(Request(**wanted["request"]))
+            path = tuple(map(os.fsencode, wanted["request"].pop("scope_path", ())))
+            run = runner.run(Request(**wanted["request"], scope_path=path))
             after = read_machine()
         passes.append({"run": _run(run), "before": _machine(before), "after": _machine(after)})
     json.dump(passes, sys.stdout)

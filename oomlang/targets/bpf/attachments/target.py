@@ -39,7 +39,6 @@ class EventSource:
     """C expressions for what is asked about an event once, when it begins."""
 
     total_pages: str
-    is_global: str
     order: str
     invoker: str
 
@@ -52,7 +51,8 @@ class Target:
     loads only these. programs: in the order in which they are attached, the last one being what makes the choice. maps:
     its own, which its programs may update. turn: see `Metadata.turn`. template: its C. reads: keys of `facts.table.FIELDS`
     that its programs read whatever the policy says; told: those that they are told instead. record: whether it writes a
-    record about each process. scoped: whether it asks of each task whether it lies in the event's scope.
+    record about each process. scoped: whether it is told an event's scope, and asks of each task whether it lies in it.
+    pieces: of the runtime, those that declare its state.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Target:
     told: frozenset[str] = frozenset()
     record: bool = False
     scoped: bool = False
+    pieces: tuple[str, ...] = ()
 
     @property
     def kfuncs(self) -> tuple[str, ...]:

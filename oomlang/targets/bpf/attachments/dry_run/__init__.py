@@ -15,7 +15,6 @@ DRY_RUN = Target(
     template="bpf/dry_run.c.j2",
     event=EventSource(
         total_pages="request.total_pages",
-        is_global="!request.scope_id",
         order="request.order",
         invoker="request.invoker",
     ),
@@ -34,4 +33,5 @@ DRY_RUN = Target(
     told=frozenset({"oc.memcg", "oc.order", "oc.totalpages"}),
     record=True,
     scoped=True,
+    pieces=("request",),
 )

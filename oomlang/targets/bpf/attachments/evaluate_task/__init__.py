@@ -26,10 +26,10 @@ EVALUATE_TASK = Target(
     template="bpf/evaluate_task.c.j2",
     event=EventSource(
         total_pages="oc->totalpages",
-        is_global="!oc->memcg",
         order="oc->order",
         invoker="bpf_get_current_pid_tgid() >> 32",
     ),
+    pieces=("turn", "fail_safe"),
     reads=(
         "oc.memcg",
         "memcg.css",
