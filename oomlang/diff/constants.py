@@ -12,7 +12,8 @@ from oomlang.facts import FACTS
 from oomlang.facts.patterns import ANY, Glob
 from oomlang.host.model import MemcgPath
 from oomlang.ir import nodes as ir
-from oomlang.ir.reads import reads
+from oomlang.ir.fold import parts
+from oomlang.ir.reads import Reads
 
 _MOST_NAMES = 12
 
@@ -43,24 +44,26 @@ def constants(*policies: ir.Policy) -> Constants:
         roots = [e for rule in policy.rules for e in ir.rule_expressions(rule)] + [
             let.value for let in policy.lets
         ]
-        found.facts |= {name for name, _ in reads(roots, policy) if name in FACTS}
+        reads = Reads(policy)
+        found.facts |= {name for name, _ in reads.of(*roots) if name in FACTS}
         for key in policy.keys:
             if isinstance(key, ir.ValueKey | ir.EachDepthKey) and key.step > 1:
-                _note(found, policy, key.value, {key.step, 2 * key.step})
-        for node in _nodes(roots):
-            _collect(found, policy, node)
+                _note(found, reads, key.value, {key.step, 2 * key.step})
+        for root in roots:
+            for node in parts(root):
+                _collect(found, policy, reads, node)
     return found
 
 
-def _collect(found: Constants, policy: ir.Policy, node: ir.Expression) -> None:
+def _collect(found: Constants, policy: ir.Policy, reads: Reads, node: ir.Expression) -> None:
     match node:
         case ir.Compare(_, left, right):
             for subject, other in ((left, right), (right, left)):
-                values = {n.value for n in _nodes([other]) if isinstance(n, ir.Number)}
-                asked = {name for name, _ in reads((other,), policy)}
-                _note(found, policy, subject, values | {i.default for i in policy.inputs if i.name in asked})
+                values = {n.value for n in parts(other) if isinstance(n, ir.Number)}
+                asked = {name for name, _ in reads.of(other)}
+                _note(found, reads, subject, values | {i.default for i in policy.inputs if i.name in asked})
         case ir.OneOf(subject, values):
-            _note(found, policy, subject, set(values))
+            _note(found, reads, subject, set(values))
         case ir.Number(value):
             found.numbers.setdefault("", set()).add(value)
         case ir.Match(fact, _, patterns):
@@ -75,17 +78,9 @@ def _collect(found: Constants, policy: ir.Policy, node: ir.Expression) -> None:
             pass
 
 
-def _note(found: Constants, policy: ir.Policy, subject: ir.Expression, values: set[int]) -> None:
-    for name, _ in reads((subject,), policy):
+def _note(found: Constants, reads: Reads, subject: ir.Expression, values: set[int]) -> None:
+    for name, _ in reads.of(subject):
         found.numbers.setdefault(name, set()).update(values)
-
-
-def _nodes(roots: list[ir.Expression]) -> Iterator[ir.Expression]:
-    pending = list(roots)
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(ir.children(node))
 
 
 def _texts(pattern: Glob) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ another.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from oomlang.facts.table import FACTS, Scope
@@ -166,6 +166,15 @@ class Lets(Generic[T]):
                     found.add(key)
                     pending.append(key)
         return sorted(found, key=lambda key: self._place[key[0]])
+
+
+def parts(expression: ir.Expression) -> Iterator[ir.Expression]:
+    """An expression and everything in it, lets not looked into: for who searches, and does not care for depths."""
+    pending = [expression]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(reversed(ir.children(node)))
 
 
 class _LetsIn(Summary[tuple[ir.Let, ...]]):

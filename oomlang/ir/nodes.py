@@ -232,8 +232,8 @@ class InputDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetDeclaration:
-    """level: what the value depends on, TASK where no pass has found out. shared: whether a target should compute it once,
-    since it is used more than once.
+    """level: what the value depends on, TASK where no pass has found out. shared: whether a target should compute it once
+    (for the event, the cgroup or the candidate, by its level), since it would else be computed more often.
     """
 
     name: str

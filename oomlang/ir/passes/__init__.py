@@ -22,7 +22,7 @@ Pass: TypeAlias = Callable[[ir.Policy], ir.Policy]
 PASSES: tuple[Pass, ...] = (
     simplify,  # constants, what intervals decide, the same thing said twice
     paths,  # `under` and memcg.name become numbered questions about a cgroup
-    share,  # what is needed more than once becomes a let, what is needed once is none
+    share,  # what would be computed more than once becomes a let, no other is one
     levels,  # what each let depends on
 )
 

@@ -1,9 +1,10 @@
-"""What is needed more than once becomes a let, what is needed once is none.
+"""What is computed more than once becomes a let, what is computed once is none.
 
 All expressions of the rules, lets written out, are put into one table in which each different term stands once: a term that
-two others use, or one uses twice, is found by its place there. Those that cost more than a read become lets with `shared`,
-under the name that the policy gave them, or `shared_1`, `shared_2`, … All other lets are written out where they are used,
-but for those without which an expression would nest too deep. Lets that nothing uses are gone afterwards.
+two others use, or one uses twice, is found by its place there; and so is one that is the same for a whole event in an
+expression that is asked of every candidate. Those that cost more than a read become lets with `shared`, under the name that
+the policy gave them, or `shared_1`, `shared_2`, … All other lets are written out where they are used, but for those without
+which an expression would nest too deep. Lets that nothing uses are gone afterwards.
 
 The table grows with the text of the policy and with the depths at which a let is used, and not with what lets in lets
 multiply to.
@@ -18,6 +19,7 @@ from oomlang.facts import Type
 from oomlang.ir import nodes as ir
 from oomlang.ir.fold import Lets, Summary
 from oomlang.ir.intervals import intervals
+from oomlang.ir.levels import Level, leaf_level
 from oomlang.ir.passes.rewrite import with_expressions, with_operands
 from oomlang.operations import NEGATE
 
@@ -41,10 +43,11 @@ class _Table(Summary[Place]):
     def __init__(self) -> None:
         self.nodes: list[ir.Expression] = []
         self.operands: list[tuple[Place, ...]] = []
+        self.levels: list[Level] = []
         self._places: dict[object, Place] = {}
 
     def leaf(self, node: ir.Leaf) -> Place:
-        return self._place(node, node, ())
+        return self._place(node, node, (), leaf_level(node))
 
     def join(self, node: ir.Expression, parts: tuple[Place, ...]) -> Place:
         match node:
@@ -56,13 +59,15 @@ class _Table(Summary[Place]):
                 own = values
             case _:
                 own = None
-        return self._place((type(node), own, parts), node, parts)
+        level = max([self.levels[part] for part in parts])
+        return self._place((type(node), own, parts), node, parts, level)
 
-    def _place(self, key: object, node: ir.Expression, parts: tuple[Place, ...]) -> Place:
+    def _place(self, key: object, node: ir.Expression, parts: tuple[Place, ...], level: Level) -> Place:
         found = self._places.setdefault(key, len(self.nodes))
         if found == len(self.nodes):
             self.nodes.append(node)
             self.operands.append(parts)
+            self.levels.append(level)
         return found
 
 
@@ -72,9 +77,7 @@ class _Sharing:
         self._table = _Table()
         self._intervals = intervals(policy)
         lets = Lets(policy.lets, self._table)
-        self._roots = [
-            (rule.origin, lets.fold(e)) for rule in policy.rules for e in ir.rule_expressions(rule)
-        ]
+        self._roots = [(rule, lets.fold(e)) for rule in policy.rules for e in ir.rule_expressions(rule)]
         self._given: dict[Place, ir.LetDeclaration] = {}
         for let in policy.lets:
             self._given.setdefault(lets.fold(ir.Let(let.name)), let)
@@ -84,19 +87,25 @@ class _Sharing:
 
     def _uses(self) -> tuple[list[int], dict[Place, ir.Origin]]:
         """How often each term is used, by rules and by terms that rules need; and the first rule that needs it."""
-        used = [0] * len(self._table.nodes)
+        levels = self._table.levels
+        used = [0] * len(levels)
         origin: dict[Place, ir.Origin] = {}
-        for first, root in self._roots:
-            used[root] += 1
+
+        def use(place: Place, by: Level) -> None:
+            # Once for all candidates would be once for each.
+            used[place] += 2 if levels[place] is Level.EVENT and by is not Level.EVENT else 1
+
+        for rule, root in self._roots:
+            use(root, Level.EVENT if isinstance(rule, ir.EventRule) else Level.TASK)
             pending = [root]
             while pending:
                 place = pending.pop()
                 if place not in origin:
-                    origin[place] = first
+                    origin[place] = rule.origin
                     pending += self._table.operands[place]
         for place in origin:
             for operand in self._table.operands[place]:
-                used[operand] += 1
+                use(operand, levels[place])
         return used, origin
 
     def run(self) -> ir.Policy:

@@ -22,7 +22,7 @@ from itertools import pairwise
 from oomlang.facts import FACTS, Interval
 from oomlang.facts.table import TEXT_BYTES
 from oomlang.ir import nodes as ir
-from oomlang.ir.reads import Read, reads
+from oomlang.ir.reads import Read, Reads
 from oomlang.targets.interp import values
 from oomlang.targets.interp.keys import Builtin, Decider, KeyColumn
 from oomlang.targets.interp.machine import Candidate, Guard, Machine
@@ -214,7 +214,7 @@ class Decision:
         """The rules and keys that could not be evaluated, for whom, and the facts that they lacked."""
         found = []
         for event_rule in self.open_event_rules:
-            asked = reads((event_rule.condition,), self.policy)
+            asked = self._asks.of(event_rule.condition)
             readers = self._ranking.evaluation.readers
             missing = dict.fromkeys(
                 lacked
@@ -227,7 +227,9 @@ class Decision:
             lacking = [
                 i for i, causes in sorted(self._ranking.maybe_excluded.items()) if never.origin in causes
             ]
-            found += self._unevaluated(never.origin, lacking, partial(self._missing, (never.condition,)))
+            found += self._unevaluated(
+                never.origin, lacking, partial(self._missing, self._asks.of(never.condition))
+            )
         for key in self._ranking.keys:
             if not key.exact:
                 lacking = [i for i in range(len(self.candidates)) if key.low[i] != key.high[i]]
@@ -243,37 +245,40 @@ class Decision:
         names = dict.fromkeys(name for i in lacking for name in missing(i))
         return [Unevaluated(rule=rule, candidates=candidates, missing=tuple(names))]
 
-    def _missing(self, expressions: tuple[ir.Expression, ...], i: int) -> Iterator[str]:
-        """The facts that keep expressions from being evaluated for a candidate."""
+    @cached_property
+    def _asks(self) -> Reads:
+        return Reads(self.policy)
+
+    def _missing(self, asked: tuple[Read, ...], i: int) -> Iterator[str]:
+        """What of all that is asked keeps the answer from being known for a candidate."""
         evaluation = self._ranking.evaluation
-        for name, depth in reads(expressions, self.policy):
+        for name, depth in asked:
             if name in FACTS:
                 yield from evaluation.readers.missing(name, depth, evaluation.view.member(i))
-            elif self.candidates[i].memcg is None and any(
-                n.per_memcg for n in self.policy.inputs if n.name == name
-            ):
+            elif self.candidates[i].memcg is None and name in self._asks.per_memcg:
                 yield "memcg"
 
     def _key_missing(self, key: KeyColumn, i: int) -> Iterator[str]:
         if key.decider is Builtin.YOUNGER:
             yield "start"
         elif key.key is None:
-            yield from self._missing((ir.Fact("badness"),), i)
+            yield from self._missing((("badness", None),), i)
         elif key.tree is not None and isinstance(key.key, ir.EachDepthKey):
-            yield from self._missing((key.key.when,) if key.key.when is not None else (), i)
-            asked = reads((key.key.value,), self.policy)
+            if key.key.when is not None:
+                yield from self._missing(self._asks.of(key.key.when), i)
+            asked = self._asks.of(key.key.value)
             yield from key.tree.missing(
                 self.candidates[i].memcg, [name for name, _ in asked if name in FACTS]
             )
         else:
-            yield from self._missing(ir.rule_expressions(key.key), i)
+            yield from self._missing(self._asks.of(*ir.rule_expressions(key.key)), i)
 
     # Values
 
     @cached_property
     def _reads(self) -> tuple[Read, ...]:
         """What the policy or a built-in key reads: facts in the order of the table, then inputs."""
-        asked = reads([e for rule in self.policy.rules for e in ir.rule_expressions(rule)], self.policy)
+        asked = self._asks.of(*[e for rule in self.policy.rules for e in ir.rule_expressions(rule)])
         places = {name: i for i, name in enumerate((*FACTS, *(i.name for i in self.policy.inputs)))}
         return tuple(sorted({*asked, ("badness", None)}, key=lambda read: (places[read[0]], read[1] or 0)))
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import pkgutil
 from collections.abc import Callable
 
 import pytest
@@ -41,6 +42,8 @@ def test_the_fast_ways_the_intervals_and_the_unknown_agree(
     assert operation.exact(wide)(*operands) == result
     assert result in operation.interval(ranges)
     assert operation.unknown(operands) == result
+    same = operation.same_as(ranges)
+    assert same is None or operands[same] == result
     partly = operation.unknown((ranges[0], *operands[1:]))
     assert result == partly if isinstance(partly, int) else result in partly
 
@@ -50,6 +53,13 @@ def test_what_fits_has_results_that_fit(application: tuple[Operation, tuple[int,
     operation, operands, ranges = application
     if operation.fits(ranges):
         assert -(2**63) < operation.exact(ranges)(*operands) < 2**63
+
+
+def test_every_module_of_the_package_has_its_place_in_the_tuple() -> None:
+    modules = {m.name for m in pkgutil.iter_modules(operations.__path__)} - {"model", "comparisons"}
+    assert (
+        {type(o).__module__.rpartition(".")[2] for o in OPERATIONS} == modules == {o.name for o in OPERATIONS}
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -83,3 +83,20 @@ def test_a_made_let_says_where_it_comes_from_and_what_it_can_be() -> None:
     (let,) = policy.lets
     assert (let.line, let.text) == (2, "kill first when uid + nice > 5")
     assert (let.interval.low, let.interval.high) == (-20, 2**32 - 1 + 19)
+
+
+def test_what_is_the_same_for_the_event_is_not_computed_for_every_candidate() -> None:
+    policy = shared(
+        "kernel decides when oom.total * 30% > 1GiB\n"
+        "kill first when rss > oom.total * 50%\n"
+        "kill last when memcg.usage > oom.total / 4 - 1MiB\n"
+        "kill highest swap when oom.total > 1GiB\n"
+    )
+    assert lets(policy) == {"shared_1": "share(oom.total, 5000)", "shared_2": "((oom.total / 4) - 1048576)"}
+    assert rules(policy) == [
+        "(share(oom.total, 3000) > 1073741824)",
+        "(rss > shared_1)",
+        "(memcg.usage > shared_2)",
+        "swap",
+        "(oom.total > 1073741824)",
+    ]
