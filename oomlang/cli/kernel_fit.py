@@ -17,8 +17,8 @@ from oomlang.facts import FACTS
 from oomlang.facts.table import ANCESTOR_FIELDS, FIELDS, GUARD_FIELDS, ID_FIELDS, MEMCG_FIELDS, TIE_FIELDS
 from oomlang.ir import nodes as ir
 from oomlang.ir.reads import Reads
+from oomlang.kernel.fit.missing import missing_from
 from oomlang.kernel.probe import kernel_btf_path
-from oomlang.kernel.requirements import missing_from
 from oomlang.objects import BadFormat
 from oomlang.objects.btf import Btf, BtfError, read_btf
 from oomlang.targets.bpf.attachments import TARGETS, find_target

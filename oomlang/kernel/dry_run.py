@@ -145,7 +145,7 @@ class DryRunner:
                 for memcg_id, value in values.items():
                     cells.update(struct.pack("<Q", memcg_id), declared.encode(value))
             self._request = self._object.map(variables["request"].section).handle()
-            self._link = self._object.program(self._program.name).attach_iterator()
+            self._link = self._object.program(self._program.name).attach()
         except BaseException:
             self._object.close()
             raise
@@ -186,19 +186,6 @@ class DryRunner:
                     f"this kernel has no BPF task iterators: {error}", mend="boot Linux 5.8 or newer"
                 ) from error
             raise
-
-
-def dry_run(
-    image: bytes,
-    metadata: Metadata,
-    request: Request,
-    *,
-    knobs: Mapping[str, int] | None = None,
-    memcg_inputs: Mapping[str, Mapping[int, int]] | None = None,
-) -> DryRun:
-    """Load an object, rank the machine once, unload it. Arguments and errors: as for `DryRunner`."""
-    with DryRunner(image, metadata, knobs=knobs, memcg_inputs=memcg_inputs) as runner:
-        return runner.run(request)
 
 
 _MEMCG = re.compile(r"memcg_(?:at_(\d+)_)?(.+)")

@@ -23,10 +23,9 @@ _ID_CALLS: dict[ObjectKind, str] = {"program": "prog", "map": "map", "link": "li
 class ProgramInfo:
     """A loaded program.
 
-    `instructions`: after the verifier, in 8-byte slots; `verified_instructions`: how many it walked through
-    (0 before Linux 5.16); `jited_bytes`: machine code; `load_time_ns`: since boot (CLOCK_BOOTTIME);
-    `run_time_ns` and `run_count`: only while statistics are on (`runs.statistics`); `tag`: the kernel's
-    hash of it, hexadecimal.
+    instructions: after the verifier, in 8-byte slots. verified_instructions: how many it walked through (0 before
+    Linux 5.16). run_time_ns, run_count: only while statistics are on (`runs.statistics`). tag: the kernel's hash of it,
+    hexadecimal.
     """
 
     id: int
@@ -35,14 +34,9 @@ class ProgramInfo:
     tag: str
     instructions: int
     verified_instructions: int
-    jited_bytes: int
-    load_time_ns: int
     run_time_ns: int
     run_count: int
     map_ids: tuple[int, ...]
-    btf_id: int
-    attach_btf_id: int
-    created_by_uid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +49,6 @@ class MapInfo:
     key_size: int
     value_size: int
     max_entries: int
-    flags: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +78,9 @@ def program_info(fd: int) -> ProgramInfo:
         tag=bytes(raw.tag).hex(),
         instructions=raw.xlated_prog_len // 8,
         verified_instructions=raw.verified_insns,
-        jited_bytes=raw.jited_prog_len,
-        load_time_ns=raw.load_time,
         run_time_ns=raw.run_time_ns,
         run_count=raw.run_cnt,
         map_ids=tuple(map_ids[i] for i in range(raw.nr_map_ids)),
-        btf_id=raw.btf_id,
-        attach_btf_id=raw.attach_btf_id,
-        created_by_uid=raw.created_by_uid,
     )
 
 
@@ -107,7 +95,6 @@ def map_info(fd: int) -> MapInfo:
         key_size=raw.key_size,
         value_size=raw.value_size,
         max_entries=raw.max_entries,
-        flags=raw.map_flags,
     )
 
 

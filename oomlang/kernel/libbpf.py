@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from oomlang.kernel.bindings import Bindings, LibbpfError, VerifierRefusal, bindings
-from oomlang.kernel.links import BpfLink
 from oomlang.kernel.maps import MapHandle
 from oomlang.objects.variables import GlobalVariable
 
@@ -30,16 +29,50 @@ __all__ = ["BpfMap", "BpfObject", "BpfProgram", "LibbpfError", "VerifierRefusal"
 _LOG_BYTES = (16 << 20) - mmap.PAGESIZE
 
 
+class BpfLink:
+    """One attachment, a context manager: closing it detaches the program unless it is pinned."""
+
+    def __init__(self, library: Bindings, pointer: Any) -> None:
+        self._library = library
+        self._pointer = pointer
+
+    @property
+    def fd(self) -> int:
+        """The link's descriptor; it stays the link's own, and is valid until that is closed."""
+        return self._library.check(self._library.lib.bpf_link__fd(self._alive()), "use the link")
+
+    def pin(self, path: Path) -> None:
+        """Pin it under a BPF file system, so that it outlives this process."""
+        with self._library.listening():
+            self._library.check(
+                self._library.lib.bpf_link__pin(self._alive(), bytes(path)), f"pin the link at {path}"
+            )
+
+    def close(self) -> None:
+        """Give it up; a second time does nothing."""
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            self._library.lib.bpf_link__destroy(pointer)
+
+    def _alive(self) -> Any:
+        if self._pointer is None:
+            raise ValueError("the link is closed")
+        return self._pointer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BpfProgram:
-    """One program of an object. `type` as libbpf names it (`tracing`, `syscall`); `instructions` before
-    loading.
-    """
+class _Part:
+    """A program or a map of an object."""
 
     name: str
-    section: str
-    type: str
-    instructions: int
     owner: BpfObject
     raw: Any  # libbpf's pointer; through `pointer`, which knows whether it is still good
 
@@ -52,6 +85,15 @@ class BpfProgram:
     def pointer(self) -> Any:
         """The handle that libbpf gave out. Errors: `ValueError` once the object is closed."""
         return self.raw if self.owner.pointer is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BpfProgram(_Part):
+    """A program. `type` as libbpf names it (`tracing`, `syscall`); `instructions` before loading."""
+
+    section: str
+    type: str
+    instructions: int
 
     @property
     def fd(self) -> int:
@@ -67,17 +109,9 @@ class BpfProgram:
         )
 
     def attach(self) -> BpfLink:
-        """Attach it to what its section names (`iter/task`, `fmod_ret/…`, `fentry/…`, `tp_btf/…`)."""
+        """Attach it to what its section names. An iterator is read with `runs.read_iterator(link.fd)`."""
         with self.library.listening():
             link = self.library.lib.bpf_program__attach(self.pointer)
-            return BpfLink(
-                self.library, self.library.check_pointer(link, f"attach {self.name} ({self.section})")
-            )
-
-    def attach_iterator(self) -> BpfLink:
-        """Attach an iterator to all there is to iterate over; read it with `runs.read_iterator(link.fd)`."""
-        with self.library.listening():
-            link = self.library.lib.bpf_program__attach_iter(self.pointer, self.library.ffi.NULL)
             return BpfLink(
                 self.library, self.library.check_pointer(link, f"attach {self.name} ({self.section})")
             )
@@ -91,29 +125,14 @@ class BpfProgram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BpfMap:
-    """One map of an object. Sizes in bytes; `internal` for those that hold global variables (`.rodata`,
-    `.data`).
-    """
+class BpfMap(_Part):
+    """A map. Sizes in bytes; `internal` for those that hold global variables (`.rodata`, `.data`)."""
 
-    name: str
     type: str
     key_size: int
     value_size: int
     max_entries: int
     internal: bool
-    owner: BpfObject
-    raw: Any  # libbpf's pointer; through `pointer`, which knows whether it is still good
-
-    @property
-    def library(self) -> Bindings:
-        """The library that opened it."""
-        return self.owner.library
-
-    @property
-    def pointer(self) -> Any:
-        """The handle that libbpf gave out. Errors: `ValueError` once the object is closed."""
-        return self.raw if self.owner.pointer is not None else None
 
     @property
     def fd(self) -> int:
@@ -146,13 +165,6 @@ class BpfMap:
         values[variable.offset : variable.offset + variable.size] = data
         self.set_initial_value(bytes(values))
 
-    def set_max_entries(self, count: int) -> None:
-        """Room for `count` elements, before loading."""
-        self.library.check(
-            self.library.lib.bpf_map__set_max_entries(self.pointer, count),
-            f"make map {self.name} hold {count} elements",
-        )
-
     def reuse(self, fd: int) -> None:
         """Use the map behind `fd` (a running policy's pinned one) instead of creating one; before loading."""
         with self.library.listening():
@@ -166,11 +178,6 @@ class BpfMap:
             self.library.check(
                 self.library.lib.bpf_map__pin(self.pointer, bytes(path)), f"pin map {self.name} at {path}"
             )
-
-    def unpin(self, path: Path) -> None:
-        """Remove its pin."""
-        with self.library.listening():
-            self.library.check(self.library.lib.bpf_map__unpin(self.pointer, bytes(path)), f"unpin {path}")
 
 
 class BpfObject:

@@ -17,17 +17,12 @@ from pathlib import Path
 from oomlang.kernel.bindings import LibbpfError, bindings
 from oomlang.kernel.info import map_info
 
-_PER_CPU = frozenset({"percpu_hash", "percpu_array", "lru_percpu_hash", "percpu_cgroup_storage"})
-
 ANY, NO_EXIST, EXIST = 0, 1, 2  # BPF_ANY, BPF_NOEXIST, BPF_EXIST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapHandle:
-    """A map's elements. Sizes in bytes.
-
-    A per-CPU map's values are `cpus` times `value_size`, each rounded up to a multiple of 8.
-    """
+    """A map's elements. Sizes in bytes."""
 
     fd: int
     name: str
@@ -35,18 +30,13 @@ class MapHandle:
     key_size: int
     value_size: int
     max_entries: int
-    cpus: int  # 0 for a map that is not per CPU
 
     @classmethod
     def of_descriptor(cls, fd: int) -> MapHandle:
-        """The map behind a descriptor, which stays the caller's."""
-        library = bindings()
+        """The map behind a descriptor, which stays the caller's. Errors: `ValueError` for a map with values for each CPU."""
         info = map_info(fd)
-        cpus = (
-            library.check(library.lib.libbpf_num_possible_cpus(), "count the CPUs")
-            if info.type in _PER_CPU
-            else 0
-        )
+        if "percpu" in info.type:  # a value then has more bytes than the map says
+            raise ValueError(f"map {info.name} has a value for each CPU: these cannot be read here")
         return cls(
             fd=fd,
             name=info.name,
@@ -54,26 +44,23 @@ class MapHandle:
             key_size=info.key_size,
             value_size=info.value_size,
             max_entries=info.max_entries,
-            cpus=cpus,
         )
 
     def lookup(self, key: bytes) -> bytes | None:
         """The value under a key; None where there is none."""
-        value = self._call(key, "look up")
-        return value
-
-    def lookup_per_cpu(self, key: bytes) -> tuple[bytes, ...] | None:
-        """A per-CPU map's values under a key, one a possible CPU."""
-        stride = self._stride
-        value = self._call(key, "look up")
-        if value is None:
+        self._measure(key, self.key_size, "key")
+        library = bindings()
+        value = library.ffi.new("char[]", self.value_size)
+        code = library.lib.bpf_map_lookup_elem(self.fd, key, value)
+        if code == -errno.ENOENT:
             return None
-        return tuple(value[at : at + self.value_size] for at in range(0, stride * self.cpus, stride))
+        library.check(code, f"look up an element of map {self.name}")
+        return bytes(library.ffi.buffer(value))
 
     def update(self, key: bytes, value: bytes, *, flags: int = ANY) -> None:
         """Store a value; `flags` NO_EXIST or EXIST for only new or only present keys (EEXIST, ENOENT)."""
         self._measure(key, self.key_size, "key")
-        self._measure(value, self._value_bytes, "value")
+        self._measure(value, self.value_size, "value")
         library = bindings()
         code = library.lib.bpf_map_update_elem(self.fd, key, value, flags)
         library.check(code, f"store an element in map {self.name}")
@@ -115,26 +102,6 @@ class MapHandle:
         """Forbid user space to change it from now on; programs still may."""
         library = bindings()
         library.check(library.lib.bpf_map_freeze(self.fd), f"freeze map {self.name}")
-
-    @property
-    def _stride(self) -> int:
-        if not self.cpus:
-            raise ValueError(f"map {self.name} is not per CPU")
-        return (self.value_size + 7) // 8 * 8
-
-    @property
-    def _value_bytes(self) -> int:
-        return self._stride * self.cpus if self.cpus else self.value_size
-
-    def _call(self, key: bytes, what: str) -> bytes | None:
-        self._measure(key, self.key_size, "key")
-        library = bindings()
-        value = library.ffi.new("char[]", self._value_bytes)
-        code = library.lib.bpf_map_lookup_elem(self.fd, key, value)
-        if code == -errno.ENOENT:
-            return None
-        library.check(code, f"{what} an element of map {self.name}")
-        return bytes(library.ffi.buffer(value))
 
     def _measure(self, data: bytes, size: int, what: str) -> None:
         if len(data) != size:

@@ -7,21 +7,12 @@ Every function takes the files' root (`/` by default), so that a test can lay ou
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from oomlang.diagnostics import EnvironmentLacks
 
 _ROOT = Path("/")
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """RAM and swap of the machine in bytes: what a global OOM's `oom.total` adds up."""
-
-    ram: int
-    swap: int
 
 
 def kernel_btf_path(root: Path = _ROOT) -> Path:
@@ -67,19 +58,6 @@ def bpf_file_systems(root: Path = _ROOT) -> tuple[Path, ...]:
 def page_size() -> int:
     """Bytes of a page."""
     return os.sysconf("SC_PAGE_SIZE")
-
-
-def memory(root: Path = _ROOT) -> Memory | None:
-    """RAM and swap from /proc/meminfo; None where it cannot be read."""
-    values = {}
-    for line in (_text(root / "proc/meminfo") or "").splitlines():
-        name, _, rest = line.partition(":")
-        number = rest.split()
-        if name in ("MemTotal", "SwapTotal") and len(number) == 2 and number[0].isdigit():
-            values[name] = int(number[0]) * 1024
-    if len(values) < 2:
-        return None
-    return Memory(ram=values["MemTotal"], swap=values["SwapTotal"])
 
 
 def why_not_permitted(action: str, root: Path = _ROOT) -> EnvironmentLacks | None:

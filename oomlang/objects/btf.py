@@ -17,10 +17,8 @@ from oomlang.objects.declarations import declare
 from oomlang.objects.elf import ELF_MAGIC, ElfError, ElfFile, read_elf
 from oomlang.objects.type_table import (
     COMPOSITES,
-    ENUMS,
     SIZED,
     BtfError,
-    Enumerator,
     Kind,
     Member,
     Parameter,
@@ -85,11 +83,6 @@ class Btf:
         self.table = table
         self.source = source  # for messages: a path or a name
 
-    @property
-    def type_count(self) -> int:
-        """Number of types, a base's included and void not."""
-        return self.table.end_id - 1
-
     def find(self, name: str, kinds: frozenset[Kind]) -> tuple[int, ...]:
         """The ids of all types of that name and one of those kinds."""
         return tuple(type_id for type_id in self.table.find(name) if self.table.kind(type_id) in kinds)
@@ -98,15 +91,9 @@ class Btf:
         """The id of the first struct or union of that name (without `struct`)."""
         return next(iter(self.find(name, COMPOSITES)), None)
 
-    def typedef(self, name: str) -> int | None:
-        """The id of the first typedef of that name."""
-        return next(iter(self.find(name, frozenset({Kind.TYPEDEF}))), None)
-
     def has_tracepoint(self, name: str) -> bool:
-        """Whether a `tp_btf` program can attach to the tracepoint: the kernel keeps `btf_trace_NAME` for
-        each.
-        """
-        return self.typedef(f"btf_trace_{name}") is not None
+        """Whether a `tp_btf` program can attach to the tracepoint: the kernel has a `btf_trace_NAME` for each."""
+        return bool(self.find(f"btf_trace_{name}", frozenset({Kind.TYPEDEF})))
 
     def function(self, name: str) -> Prototype | None:
         """The prototype of a kernel function or kfunc of that name."""
@@ -134,10 +121,6 @@ class Btf:
                 return next(e.value for e in self.table.enumerators(type_id) if e.name == name)
         return None
 
-    def enum(self, name: str) -> list[Enumerator] | None:
-        """All names and values of an enum."""
-        return next((self.table.enumerators(type_id) for type_id in self.find(name, ENUMS)), None)
-
     def field(self, struct: str, path: str) -> Field | None:
         """The member `path` (`mm.rss_stat`) of a struct or union, or of a typedef of one.
 
@@ -149,10 +132,6 @@ class Btf:
             if found is not None:
                 return found
         return None
-
-    def has_field(self, struct: str, path: str) -> bool:
-        """Whether `field` finds it."""
-        return self.field(struct, path) is not None
 
     def size(self, type_id: int) -> int:
         """Bytes of a type; 0 for void, functions, forward declarations and flexible arrays."""

@@ -1,4 +1,4 @@
-"""The `.BTF.ext` section of a BPF object: functions, source lines and CO-RE relocations by instruction.
+"""The `.BTF.ext` section of a BPF object: source lines and CO-RE relocations by instruction.
 
 In: the section's bytes and the object's own type table (its strings). Out: `BtfExt`.
 Every defect is a `BtfError`. Format: the kernel's Documentation/bpf/btf.rst and struct bpf_core_relo of
@@ -14,15 +14,6 @@ from functools import cached_property
 
 from oomlang.objects.instructions import SLOT
 from oomlang.objects.type_table import BTF_MAGIC, BtfError, TypeTable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionStart:
-    """A function begins here. `instruction` counts 8-byte slots from the beginning of the ELF section."""
-
-    section: str
-    instruction: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +48,17 @@ class BtfExt:
         order = {struct.pack("<H", BTF_MAGIC): "<", struct.pack(">H", BTF_MAGIC): ">"}.get(blob[:2])
         if order is None:
             raise BtfError(".BTF.ext does not begin with the magic number 0xEB9F")
-        _, version, _, header, *parts = struct.unpack_from(order + "HBBI4I", blob)
+        _, version, _, header, _, _, *lines = struct.unpack_from(order + "HBBI4I", blob)
         if version != 1 or header < 24:
             raise BtfError(
                 f".BTF.ext is of version {version} with a header of {header} bytes; version 1 can be read"
             )
         # The relocations' extent came with a longer header (Linux 5.2).
         has_relocations = header >= 32 and len(blob) >= 32
-        parts += struct.unpack_from(order + "2I", blob, 24) if has_relocations else (0, 0)
-        self._blob, self._table, self._order, self._header, self._parts = blob, table, order, header, parts
-
-    @cached_property
-    def functions(self) -> tuple[FunctionStart, ...]:
-        return tuple(
-            FunctionStart(section=section, instruction=_instruction(at), name=self._table.name(type_id))
-            for section, (at, type_id) in self._rows(part=0, words=2)
-        )
+        relocations = struct.unpack_from(order + "2I", blob, 24) if has_relocations else (0, 0)
+        self._blob, self._table, self._order = blob, table, order
+        self._lines = header + lines[0], lines[1]
+        self._relocations = header + relocations[0], relocations[1]
 
     @cached_property
     def lines(self) -> tuple[SourceLine, ...]:
@@ -84,7 +70,7 @@ class BtfExt:
                 line=place >> 10,
                 column=place & 0x3FF,
             )
-            for section, (at, file, _, place) in self._rows(part=1, words=4)
+            for section, (at, file, _, place) in self._rows(*self._lines)
         )
 
     @cached_property
@@ -97,22 +83,20 @@ class BtfExt:
                 access=self._table.string(access),
                 kind=kind,
             )
-            for section, (at, type_id, access, kind) in self._rows(part=2, words=4)
+            for section, (at, type_id, access, kind) in self._rows(*self._relocations)
         )
 
-    def _rows(self, *, part: int, words: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """The records of one part: each ELF section's name and the first `words` words of each of its records."""
-        offset, size = self._parts[2 * part : 2 * part + 2]
+    def _rows(self, at: int, size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The records of one part: each ELF section's name and the first four words of each of its records."""
         if size == 0:
             return
-        blob, at = self._blob, self._header + offset
-        end = at + size
+        blob, end = self._blob, at + size
         if size < 4 or end > len(blob):
             raise BtfError(f".BTF.ext is cut off: a part of it ends at byte {end} of {len(blob)}")
         (record_bytes,) = struct.unpack_from(self._order + "I", blob, at)
-        if record_bytes < 4 * words or record_bytes % 4:
-            raise BtfError(f".BTF.ext has records of {record_bytes} bytes; at least {4 * words} are needed")
-        layout = struct.Struct(f"{self._order}{words}I{record_bytes - 4 * words}x")
+        if record_bytes < 16 or record_bytes % 4:
+            raise BtfError(f".BTF.ext has records of {record_bytes} bytes; at least 16 are needed")
+        layout = struct.Struct(f"{self._order}4I{record_bytes - 16}x")
         at += 4
         while at < end:
             if at + 8 > end:

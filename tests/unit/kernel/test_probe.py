@@ -62,14 +62,5 @@ def test_bpf_file_systems_are_found_with_odd_names(tmp_path: Path) -> None:
     assert probe.bpf_file_systems(tmp_path) == (Path("/run/a b"),)
 
 
-def test_memory_is_ram_and_swap_in_bytes(tmp_path: Path) -> None:
-    assert probe.memory(tmp_path) is None
-    _write(tmp_path, "proc/meminfo", "MemTotal:       1024 kB\nMemFree: 1 kB\nSwapTotal:      2 kB\n")
-    assert probe.memory(tmp_path) == probe.Memory(ram=1024 * 1024, swap=2048)
-
-
-def test_this_machine_answers() -> None:
-    memory = probe.memory()
-    assert memory is not None
-    assert memory.ram > 0
+def test_this_machine_s_pages_have_a_size() -> None:
     assert probe.page_size() == os.sysconf("SC_PAGESIZE")

@@ -30,9 +30,9 @@ def test_finds_a_member_with_its_type_size_and_place(running_kernel: Btf) -> Non
 
 @on_btf
 def test_finds_members_that_move_between_kernels(running_kernel: Btf) -> None:
-    assert running_kernel.has_field("mm_struct", "rss_stat.count")
-    parents = [running_kernel.has_field("kernfs_node", name) for name in ("parent", "__parent")]
-    assert parents.count(True) == 1
+    assert running_kernel.field("mm_struct", "rss_stat.count") is not None
+    parents = [running_kernel.field("kernfs_node", name) for name in ("parent", "__parent")]
+    assert parents.count(None) == 1
 
 
 @on_btf
@@ -143,9 +143,9 @@ def test_split_btf_needs_and_uses_what_it_builds_on() -> None:
     with pytest.raises(BtfError, match="split BTF"):
         parse_btf(module.blob())
     types = parse_btf(module.blob(), base=base)
-    assert types.has_field("private", "task.pid")
-    assert types.has_field("task_struct", "pid")
-    assert not base.has_field("private", "task")
+    assert types.field("private", "task.pid") is not None
+    assert types.field("task_struct", "pid") is not None
+    assert base.field("private", "task") is None
 
 
 def test_rings_of_types_are_errors_and_end() -> None:
@@ -252,7 +252,6 @@ def _ask_everything(blob: bytes) -> None:
     types.field("outer_t", "deep")
     types.function("function")
     types.enumerator("RED")
-    types.enum("colour")
     types.has_tracepoint("x")
     for type_id in range(types.table.end_id):
         types.size(type_id)

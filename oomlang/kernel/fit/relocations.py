@@ -1,21 +1,19 @@
 """What a BPF object asks of a kernel's types.
 
-In: a compiled BPF object (`.BTF`, `.BTF.ext`). Out: each CO-RE relocation with a path a reader understands
-(`mm_struct.rss_stat`, `cgroup_subsys_id.memory_cgrp_id`) and the function and line of C that it comes from.
-Whether a kernel has it is `core_matching`'s question. Errors: `BadFormat`.
+In: a BPF object (`.BTF`, `.BTF.ext`). Out: each CO-RE relocation with a path that a reader understands
+(`mm_struct.rss_stat`, `cgroup_subsys_id.memory_cgrp_id`). Whether a kernel has it is the question of `matching`.
+Errors: `BadFormat`.
 """
 
 from __future__ import annotations
 
-import io
 import re
-from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 
 from oomlang.objects.btf import Btf, BtfError, btf_of
 from oomlang.objects.btf_ext import BtfExt, RelocationRecord
-from oomlang.objects.elf import read_elf
+from oomlang.objects.elf import ElfFile
 from oomlang.objects.type_table import COMPOSITES, ENUMS, Kind
 
 _MAX_ACCESS = 64  # BPF_CORE_SPEC_MAX_LEN
@@ -65,8 +63,7 @@ class Step:
 class Relocation:
     """One CO-RE relocation of an object.
 
-    `instruction` counts 8-byte slots from the beginning of ELF section `section`; `function`, `file` and
-    `line` (of the C source, from 1) say where that is, and are None without such information in the object.
+    `instruction` counts 8-byte slots from the beginning of ELF section `section`.
     """
 
     section: str
@@ -76,9 +73,6 @@ class Relocation:
     root_name: str  # with its flavour
     path: str  # readable: "mm_struct.rss_stat"
     steps: tuple[Step, ...]
-    function: str | None
-    file: str | None
-    line: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +83,14 @@ class ObjectTypes:
     relocations: tuple[Relocation, ...]
 
 
-def read_object_types(image: bytes) -> ObjectTypes:
-    """Types and relocations of a BPF object's ELF image."""
-    elf = read_elf(io.BytesIO(image))
+def object_types(elf: ElfFile) -> ObjectTypes:
+    """Types and relocations of a BPF object."""
     btf, ext = btf_of(elf), elf.named(".BTF.ext")
     if btf is None or ext is None:
         absent = ".BTF" if btf is None else ".BTF.ext"
         raise BtfError(f"the object has no {absent} section (compiled without -g?)")
-    parsed = BtfExt(ext, btf.table)
-    places = _Places(parsed)
-    return ObjectTypes(
-        btf=btf, relocations=tuple(_relocation(record, btf, places) for record in parsed.relocations)
-    )
+    records = BtfExt(ext, btf.table).relocations
+    return ObjectTypes(btf=btf, relocations=tuple(_relocation(record, btf) for record in records))
 
 
 def essential_name(name: str) -> str:
@@ -110,23 +100,7 @@ def essential_name(name: str) -> str:
     return flavoured[1] if flavoured else name
 
 
-class _Places:
-    """Function and line of an instruction: the last that begin at or before it in its section."""
-
-    def __init__(self, ext: BtfExt) -> None:
-        self._functions = sorted((f.section, f.instruction, f.name) for f in ext.functions)
-        self._lines = sorted((s.section, s.instruction, s.file, s.line) for s in ext.lines)
-
-    def function(self, section: str, instruction: int) -> str | None:
-        at = bisect_right(self._functions, (section, instruction, "\U0010ffff")) - 1
-        return self._functions[at][2] if at >= 0 and self._functions[at][0] == section else None
-
-    def line(self, section: str, instruction: int) -> tuple[str, int] | None:
-        at = bisect_right(self._lines, (section, instruction, "\U0010ffff", 0)) - 1
-        return self._lines[at][2:] if at >= 0 and self._lines[at][0] == section else None
-
-
-def _relocation(record: RelocationRecord, btf: Btf, places: _Places) -> Relocation:
+def _relocation(record: RelocationRecord, btf: Btf) -> Relocation:
     try:
         kind = RelocationKind(record.kind)
     except ValueError:
@@ -143,7 +117,6 @@ def _relocation(record: RelocationRecord, btf: Btf, places: _Places) -> Relocati
         steps = (_enumerator_step(btf, record.type_id, access[0]),)
     elif kind not in TYPE_KINDS:
         steps = tuple(_field_steps(btf, record.type_id, access))
-    place = places.line(record.section, record.instruction)
     return Relocation(
         section=record.section,
         instruction=record.instruction,
@@ -152,9 +125,6 @@ def _relocation(record: RelocationRecord, btf: Btf, places: _Places) -> Relocati
         root_name=name,
         path=name + "".join(f"[{s.index}]" if s.member is None else f".{s.member}" for s in steps),
         steps=steps,
-        function=places.function(record.section, record.instruction),
-        file=place[0] if place else None,
-        line=place[1] if place else None,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oomlang.kernel.core_relocations import (
+from oomlang.kernel.fit.relocations import (
     ASKING,
     ENUM_KINDS,
     TYPE_KINDS,

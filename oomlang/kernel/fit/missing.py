@@ -1,10 +1,9 @@
 """What a BPF object needs and a kernel lacks: hooks, kfuncs, and the types, fields and enumerators it relies on.
 
-In: an object's image and a kernel's BTF. Out: a `Missing` for each, with the place in the C that needs it;
-empty when the object fits. No root and no libbpf: this is `compile --kernel`.
+In: an object and a kernel's BTF. Out: a `Missing` for each; none when the object fits. Errors: `BadFormat`.
 
-A relocation that does not resolve is no fault where the object asked first (`bpf_core_field_exists`) and goes
-another way; see `oomlang.objects.registers`.
+A relocation that does not resolve is no fault where the object asked first (`bpf_core_field_exists`) and goes another
+way: see `oomlang.objects.registers`.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from oomlang.kernel.core_matching import resolve, types_agree
-from oomlang.kernel.core_relocations import ASKING, ObjectTypes, read_object_types
+from oomlang.kernel.fit.matching import resolve, types_agree
+from oomlang.kernel.fit.relocations import ASKING, ObjectTypes, object_types
 from oomlang.objects.btf import Btf
 from oomlang.objects.elf import STB_WEAK, UNDEFINED, ElfObject, read_object
 from oomlang.objects.hooks import Hook, hook_of
@@ -27,25 +26,18 @@ _EXTERN = 2  # BTF_FUNC_EXTERN
 class Missing:
     """One thing that the kernel lacks.
 
-    `what` reads after "the kernel has no": `function bpf_oom_evaluate_task`, `mm_struct.rss_stat`. `reason`
-    is a whole clause. `section` (ELF) and, where known, `function`, `file` and `line` of the C say who
-    needs it.
+    what: reads after "the kernel has no" (`function out_of_memory`, `mm_struct.rss_stat`). reason: a whole clause.
     """
 
     kind: Literal["hook", "kfunc", "type"]
     what: str
     reason: str
-    section: str
-    function: str | None = None
-    file: str | None = None
-    line: int | None = None
 
 
 def missing_from(image: bytes, kernel: Btf) -> tuple[Missing, ...]:
-    """Everything that keeps the object from loading on a kernel, hooks first. Errors: `BadFormat` for
-    broken input.
-    """
-    elf, types = read_object(image), read_object_types(image)
+    """Everything that keeps the object from loading on a kernel, hooks first."""
+    elf = read_object(image)
+    types = object_types(elf)
     return (
         *_missing_hooks(elf, kernel),
         *_missing_kfuncs(elf, types.btf, kernel),
@@ -59,9 +51,7 @@ def _missing_hooks(elf: ElfObject, kernel: Btf) -> tuple[Missing, ...]:
     for name in dict.fromkeys(section.name for section in elf.sections):
         hook = hook_of(name)
         if hook is not None and not _has(kernel, hook):
-            found.append(
-                Missing(kind="hook", what=str(hook), reason=f"the kernel has no {hook}", section=name)
-            )
+            found.append(Missing(kind="hook", what=str(hook), reason=f"the kernel has no {hook}"))
     return tuple(found)
 
 
@@ -100,7 +90,7 @@ def _missing_kfuncs(elf: ElfObject, local: Btf, kernel: Btf) -> tuple[Missing, .
                 reason = (
                     f"the kernel's kfunc is {offered.text}, and {wanted.text if wanted else name} is called"
                 )
-            found.append(Missing(kind="kfunc", what=f"kfunc {name}", reason=reason, section=".ksyms"))
+            found.append(Missing(kind="kfunc", what=f"kfunc {name}", reason=reason))
     return tuple(found)
 
 
@@ -115,20 +105,9 @@ def _missing_types(elf: ElfObject, types: ObjectTypes, kernel: Btf) -> tuple[Mis
         if not resolution.found and relocation.kind not in ASKING:
             unresolved.append((place, relocation, resolution))
     running = reachable(elf, values) if unresolved else {}
-    found: dict[tuple[str, str | None, int | None], Missing] = {}
+    found: dict[str, Missing] = {}
     for place, relocation, resolution in unresolved:
         if place in running:
-            key = (relocation.path, relocation.function, relocation.line)
-            found.setdefault(
-                key,
-                Missing(
-                    kind="type",
-                    what=relocation.path,
-                    reason=resolution.reason,
-                    section=relocation.section,
-                    function=relocation.function,
-                    file=relocation.file,
-                    line=relocation.line,
-                ),
-            )
+            lacked = Missing(kind="type", what=relocation.path, reason=resolution.reason)
+            found.setdefault(relocation.path, lacked)
     return tuple(found.values())
