@@ -1,8 +1,8 @@
 """Snapshots: a machine's facts as JSON, to be read on another machine (docs/schemas/snapshot.schema.json).
 
 In and out: `MachineFacts`. Names are bytes on a machine and text in JSON: UTF-8 as it is, but a backslash as `\\\\` and a
-byte that is no UTF-8 as `\\xff` (two digits). A limit that is none is "max". Reading checks everything that it takes and
-says where the first wrong thing stands; members that it does not know are left aside.
+byte that is no UTF-8 as `\\xff` (two digits). What a cgroup's file calls "max" is "max" here. Reading checks everything
+that it takes and says where the first wrong thing stands; members that it does not know are left aside.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class _Reader:
             if name in _NUMBERS[scope]:
                 range = FACTS[name].range
                 low = range.low if range is not None and range.low < 0 else 0
-                may_be_max = name in ("memcg.limit", "memcg.high") and value == _MAX
+                may_be_max = scope is Scope.MEMCG and value == _MAX
                 found[name] = UNLIMITED if may_be_max else _Reader(value, f"{self.where}.{name}").number(low)
         return found
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oomlang.facts import FACTS
+from oomlang.facts.table import Scope
 from oomlang.host import (
     UNLIMITED,
     MachineFacts,
@@ -22,6 +24,7 @@ from oomlang.host import (
     redact,
     write_snapshot,
 )
+from tests.unit.host.machines import MOUNTED_V2, V2_FILES, FakeMachine
 
 _SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/snapshot.schema.json").read_text())
 
@@ -29,6 +32,11 @@ _names = st.binary(min_size=1, max_size=15).map(lambda b: b.replace(b"\0", b"0")
     lambda b: b not in (b".", b"..")
 )  # fmt: skip
 _sizes = st.integers(0, 2**63 - 2)
+_MEMCG_FACTS = [
+    fact.name
+    for fact in FACTS.values()
+    if fact.scope is Scope.MEMCG and fact.range is not None and fact.name not in ("memcg.id", "memcg.depth")
+]
 
 
 @st.composite
@@ -43,8 +51,7 @@ def machines(draw: st.DrawFn) -> MachineFacts:
         path: MemcgFacts(
             path=path,
             id=draw(st.none() | st.just(place + 1)),
-            facts=draw(st.dictionaries(st.sampled_from(["memcg.usage", "memcg.min"]), _sizes))
-            | draw(st.dictionaries(st.just("memcg.limit"), _sizes | st.just(UNLIMITED)))
+            facts=draw(st.dictionaries(st.sampled_from(_MEMCG_FACTS), _sizes | st.just(UNLIMITED)))
             if path
             else {},
             swap_room=draw(st.none() | _sizes) if path else None,
@@ -80,6 +87,17 @@ def machines(draw: st.DrawFn) -> MachineFacts:
             Unseen(what=("memcg",), why="x", memcgs=(paths[-1],)),
         ),
     )
+
+
+@pytest.mark.parametrize("file", ["memory.low", "memory.min"])
+def test_a_protection_of_everything_is_written_and_read_again(tmp_path: Path, file: str) -> None:
+    fake = FakeMachine(tmp_path, MOUNTED_V2, swap_kb=5)
+    fake.cgroup("a", V2_FILES | {file: "max"})
+    fake.process(7, cgroup=b"0::/a\n")
+    facts = read_machine(str(tmp_path))
+    text = write_snapshot(facts)
+    jsonschema.validate(json.loads(text), _SCHEMA)
+    assert read_snapshot(text.encode()).memcgs[(b"a",)].facts[file.replace("memory", "memcg")] == UNLIMITED
 
 
 @given(machines())
