@@ -25,6 +25,7 @@ _OOM_KILL = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _NO_CONTROLLER = "this kernel runs without the memory controller"
 _OUTSIDE = "it lies outside this cgroup namespace"
 _REMOVED = "the cgroup has been removed"
+_NOT_MOUNTED = "no mounted cgroup file system shows it"
 
 
 @dataclass(slots=True)
@@ -63,33 +64,37 @@ class CgroupReader:
         parts = components(path)
         if b".." in parts:
             return None, _OUTSIDE
-        if path.endswith(_DELETED):
-            return None, _REMOVED
         mounts = self.mounts.memory_v1 if old is not None else self.mounts.v2
+        if path.endswith(_DELETED) and self._is_gone(parts, mounts):
+            return None, _REMOVED
         if old is None:
-            found = self._with_controller(parts, mounts)
+            found, why = self._with_controller(parts, mounts)
             if found is None:
-                return None, _REMOVED
+                return None, why
             parts = found
         self._read(parts, mounts)
         return parts, ""
 
-    def _with_controller(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> MemcgPath | None:
-        """The nearest cgroup from `path` upwards that has the memory controller; None where `path` is not there.
+    def _with_controller(
+        self, path: MemcgPath, mounts: tuple[CgroupMount, ...]
+    ) -> tuple[MemcgPath | None, str]:
+        """The nearest cgroup from `path` upwards that has the memory controller; None with the reason why not.
 
         `io` depends on `memory` (block/blk-cgroup.c): where only `io` is enabled the kernel accounts memory there too and
         hides the files.
         """
         for length in range(len(path), 0, -1):
             at = path[:length]
+            if self._directory(at, mounts) is None:
+                return None, _NOT_MOUNTED
             if at not in self._controllers:
                 self._controllers[at] = self._read_controllers(at, mounts)
             controllers = self._controllers[at]
-            if controllers is None and length == len(path) and self._directory(at, mounts) is not None:
-                return None
+            if controllers is None and length == len(path):
+                return None, _REMOVED
             if controllers is not None and {b"memory", b"io"} & set(controllers.split()):
-                return at
-        return ()
+                return at, ""
+        return (), ""
 
     def _read_controllers(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> bytes | None:
         directory = self._directory(path, mounts)
@@ -97,6 +102,23 @@ class CgroupReader:
             return read_file(directory + b"/cgroup.controllers") if directory is not None else None
         except OSError:
             return None
+
+    def _is_gone(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> bool:
+        """Whether a cgroup is not there, as far as one can look: behind the path of a removed one the kernel writes
+        ` (deleted)` (version 2 only), but a cgroup's own name may end so, too.
+
+        A live one of that name hides a removed one without it. Only processes without memory are left in such a one.
+        """
+        directory = self._directory(path, mounts)
+        if directory is None:
+            return False
+        try:
+            os.stat(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            pass  # it is there; whoever reads it says what is wrong
+        return False
 
     def _directory(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> bytes | None:
         """Where a cgroup's files are; None where no mount shows it."""
@@ -107,16 +129,20 @@ class CgroupReader:
         return None
 
     def _read(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> None:
-        """Read a cgroup and those above it, unless that has been done."""
-        if path in self.memcgs:
-            return
-        if path:
-            self._read(path[:-1], mounts)
+        """Read a cgroup and those above it, the root first, unless that has been done."""
+        known = len(path)
+        while known and path[:known] not in self.memcgs:
+            known -= 1
+        for length in range(known, len(path) + 1):
+            if path[:length] not in self.memcgs:
+                self._read_one(path[:length], mounts)
+
+    def _read_one(self, path: MemcgPath, mounts: tuple[CgroupMount, ...]) -> None:
         directory = self._directory(path, mounts)
         if directory is None:
             self.memcgs[path] = MemcgFacts(path=path, id=None)
             if path:
-                self._miss("memcg", "no mounted cgroup file system shows it", path)
+                self._miss("memcg", _NOT_MOUNTED, path)
             return
         try:
             fd = os.open(directory, DIRECTORY)

@@ -120,6 +120,64 @@ def test_cgroups_that_cannot_be_seen_say_why(tmp_path: Path) -> None:
     assert reader.memcg_of(b"1:cpu:/\n") == (None, "this kernel runs without the memory controller")
 
 
+@pytest.mark.parametrize(
+    "mounted, line, mount, files",
+    [
+        (MOUNTED_V2, b"0::", "sys/fs/cgroup", V2_FILES),
+        (MOUNTED_V1, b"4:memory:", "sys/fs/cgroup/memory", V1_FILES),
+        (MOUNTED_HYBRID, b"4:cpu,memory:", "sys/fs/cgroup/memory", V1_FILES),
+    ],
+    ids=["v2", "v1", "hybrid"],
+)
+def test_a_name_may_end_like_the_path_of_a_removed_cgroup(
+    tmp_path: Path, mounted: bytes, line: bytes, mount: str, files: dict[str, str]
+) -> None:
+    fake = FakeMachine(tmp_path, mounted, swap_kb=1)
+    fake.cgroup("job (deleted)/inner", files, mount=mount)
+    fake.cgroup("job (deleted)", files, mount=mount)
+    fake.cgroup("twice (deleted) (deleted)", files, mount=mount)
+    reader = fake.cgroups()
+    gone = (None, "the cgroup has been removed")
+    assert reader.memcg_of(line + b"/job (deleted)\n") == ((b"job (deleted)",), "")
+    assert reader.memcgs[(b"job (deleted)",)].facts["memcg.usage"] == 4096000
+    assert reader.memcg_of(line + b"/job (deleted)/inner\n") == ((b"job (deleted)", b"inner"), "")
+    assert reader.memcg_of(line + b"/job (deleted)/inner (deleted)\n") == gone
+    assert reader.memcg_of(line + b"/job (deleted) (deleted)\n") == gone
+    assert reader.memcg_of(line + b"/twice (deleted) (deleted)\n") == (
+        (b"twice (deleted) (deleted)",),
+        "",
+    )
+    assert reader.memcg_of(line + b"/twice (deleted)\n") == gone
+    assert not reader.unseen
+
+
+def test_a_cgroup_of_version_2_that_no_mount_shows_is_not_taken_for_the_root(tmp_path: Path) -> None:
+    unmounted = FakeMachine(tmp_path / "none", b"").cgroups()
+    assert unmounted.memcg_of(b"0::/job (deleted)\n") == (None, "no mounted cgroup file system shows it")
+    assert unmounted.memcg_of(b"0::/\n") == ((), "")
+    part = FakeMachine(tmp_path / "part", MOUNTED_V2.replace(b" / /sys", b" /docker/17 /sys"))
+    part.cgroup("inner", {"cgroup.controllers": "cpu"})
+    part.cgroup("", {"cgroup.controllers": "cpu"})
+    assert part.cgroups().memcg_of(b"0::/docker/17/inner\n") == (
+        None,
+        "no mounted cgroup file system shows it",
+    )
+
+
+@pytest.mark.parametrize(
+    "mounted, line", [(MOUNTED_V2, b"0::"), (MOUNTED_V1, b"4:memory:")], ids=["v2", "v1"]
+)
+def test_cgroups_as_deep_as_a_path_can_be(tmp_path: Path, mounted: bytes, line: bytes) -> None:
+    # /proc/PID/cgroup shows paths of up to 4096 bytes.
+    reader = FakeMachine(tmp_path, mounted).cgroups()
+    path, why = reader.memcg_of(line + b"/a" * 2047 + b"\n")
+    if mounted is MOUNTED_V1:
+        assert (len(path or ()), why) == (2047, "")
+        assert len(reader.memcgs) == 2048
+    else:
+        assert (path, why) == (None, "the cgroup has been removed")
+
+
 def test_a_container_mounts_only_its_part_of_the_tree(tmp_path: Path) -> None:
     mounted = MOUNTED_V1.replace(b" / /sys", b" /docker/17 /sys")
     fake = FakeMachine(tmp_path, mounted)
