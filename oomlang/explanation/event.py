@@ -13,9 +13,19 @@ from functools import cached_property
 from oomlang.diagnostics.visible import visible
 from oomlang.explanation.wording import path_text, size
 from oomlang.explanation.words import Words
-from oomlang.host import Unseen
+from oomlang.host import UNLIMITED, Unseen
 from oomlang.ir import nodes as ir
-from oomlang.targets.interp import STOCK, Candidate, Comparison, Decision, Machine, Verdict, decide
+from oomlang.targets.interp import (
+    STOCK,
+    Candidate,
+    Comparison,
+    Decision,
+    Event,
+    Machine,
+    Memcg,
+    Verdict,
+    decide,
+)
 
 _LISTED = 4
 """Pids or cgroups in one sentence; the others are counted."""
@@ -35,6 +45,21 @@ class Situation:
     taken_at: float | None = None
     kernel: str | None = None
     unseen: tuple[Unseen, ...] = ()
+
+
+def _room(event: Event, scope: Memcg) -> str:
+    """The size of an event in a memory cgroup: the limit, and the swap that the kernel adds to it."""
+    limit, total = scope.facts.get("memcg.limit"), event.total
+    if limit is not None and limit != UNLIMITED:
+        swap = "swap of unknown size" if total is None else f"{size(total - limit)} of swap"
+        return f"its limit {size(limit)}" + ("" if total == limit else f", and {swap}")
+    if total is None:
+        return "its limit unknown"
+    return (
+        f"its limit and swap {size(total)}"
+        if limit is None
+        else f"no limit of its own, {size(total)} from above"
+    )
 
 
 @dataclass(frozen=True)
@@ -71,10 +96,7 @@ class Explanation:
         total = "unknown" if event.total is None else size(event.total)
         if event.is_global or event.scope is None:
             return f"the whole machine runs out of memory (RAM and swap {total})"
-        limit = event.scope.facts.get("memcg.limit")
-        if event.total is None and limit is not None:
-            total = f"{size(limit)}, and swap of unknown size"
-        return f"the memory cgroup {path_text(event.scope.path)} runs out of memory (its limit {total})"
+        return f"the memory cgroup {path_text(event.scope.path)} runs out of memory ({_room(event, event.scope)})"
 
     @property
     def taken(self) -> str:
