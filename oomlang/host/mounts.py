@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ _REPORT = """\
 [1.0] swap: usage 0kB, limit {swap_max}kB, failcnt 0
 [1.0] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name
 [1.0] [   1000]     0  1000   179200   179200              0        0             0 x
-[1.0] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a,task=x,pid=1000,uid=0
+[1.0] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/a,task_memcg=/a,task=x,pid=1000,uid=0
 """
 
 

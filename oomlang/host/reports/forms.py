@@ -33,13 +33,14 @@ class Form:
     read: Callable[[bytes], Message | None]
 
 
-_CALLER = rb"(?:\s?\[\s*[TC]\d+\])?"  # CONFIG_PRINTK_CALLER
-_STAMP = rb"\[\s*\d+\.\d+(?:\s+<[^>]{0,20}>)?\]"
-_FACILITY = rb"(?:<\d{1,3}>)?(?:[a-z]+\d?\s*:[a-z]+\s*:\s?)?"
+# Every repetition is possessive (`++`): a line that is none of a form is refused after one look at each of its bytes.
+_CALLER = rb"(?:\s?\[\s*+[TC]\d++\])?"  # CONFIG_PRINTK_CALLER
+_STAMP = rb"\[\s*+\d++\.\d++(?:\s++<[^>]{0,20}+>)?\]"
+_FACILITY = rb"(?:<\d{1,3}>)?(?:[a-z]++\d?\s*+:[a-z]++\s*+:\s?)?"
 _TIMES = (
-    rb"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?",
-    rb"(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[A-Z]{1,5}|[+-]\d\d:?\d\d))?",
-    rb"\d+\.\d+",
+    rb"[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d++)?",
+    rb"(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d++)?(?: ?(?:[A-Z]{1,5}|[+-]\d\d:?\d\d))?",
+    rb"\d++\.\d++",
     _STAMP,
 )
 _TIME = rb"(?:" + rb"|".join(_TIMES) + rb")"
@@ -108,30 +109,30 @@ def _utc(microseconds: str) -> str:
 
 _JOURNAL_JSON = Form("journal-json", _json)
 _SYSLOG_HEAD = (
-    rb"\s*(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S*) )?kernel(?:\[\d+\])?"
-    rb"(?::| - (?:-|\S+) (?:-|\[[^\]]*\])) ?"
+    rb"\s*+(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S{0,255}+) )?kernel(?:\[\d++\])?"
+    rb"(?::| - (?:-|\S++) (?:-|\[[^\]]*+\])) ?"
 )
 
 FORMS = (
     _JOURNAL_JSON,
     _form("syslog", _SYSLOG_HEAD + rb"(?:" + _STAMP + _CALLER + rb" )?"),
-    _form("kmsg", rb"\d+,\d+,(?P<time>\d+),[^;]{0,80};"),
+    _form("kmsg", rb"\d++,\d++,(?P<time>\d++),[^;]{0,80}+;"),
     _form(
         "dmesg",
-        rb"\s*" + _FACILITY + rb"(?P<time>" + _STAMP + rb"|\[[A-Z][a-z]{2} [^\]]{1,40}\]|\[\s*[+]\d+\.\d+\])"
+        rb"\s*+" + _FACILITY + rb"(?P<time>" + _STAMP + rb"|\[[A-Z][a-z]{2} [^\]]{1,40}+\]|\[\s*+[+]\d++\.\d++\])"
         + _CALLER + rb" ?",
     ),
-    _form("dmesg-iso", rb"\s*" + _FACILITY + rb"(?P<time>\d{4}-\d\d-\d\dT\S+)" + _CALLER + rb" "),
-    _form("dmesg-x", rb"\s*(?:<\d{1,3}>|[a-z]+\d?\s*:[a-z]+\s*:\s)"),
-    _form("field", rb"\s*MESSAGE="),
+    _form("dmesg-iso", rb"\s*+" + _FACILITY + rb"(?P<time>\d{4}-\d\d-\d\dT[^\s\[]++)" + _CALLER + rb" "),
+    _form("dmesg-x", rb"\s*+(?:<\d{1,3}>|[a-z]++\d?\s*+:[a-z]++\s*+:\s)"),
+    _form("field", rb"\s*+MESSAGE="),
     _form("wrapped", rb".{0,200}?\bkernel: (?P<time>" + _STAMP + rb" )?"),
     _form("bare", rb""),
 )  # fmt: skip
 """In the order in which they are tried; the last takes every line."""
 
 _ANOTHER = re.compile(
-    rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d+)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?\S*)"
-    rb" \S+ (?!kernel(?:\[|:))[^\s:\[]+(?:\[\d+\])?: "
+    rb"(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d++)?|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*+)"
+    rb" \S++ (?!kernel(?:\[|:))[^\s:\[]++(?:\[\d++\])?: "
 )
 
 
@@ -143,7 +144,7 @@ def of_another_program(line: bytes) -> bool:
 LINE_END = b"#012"
 """How rsyslog writes a line end inside of a message (its octal number), unless it is told to leave it."""
 
-_INDENTATION = re.compile(rb"\A(?:\s|#011)+")
+_INDENTATION = re.compile(rb"\A(?:\s|#011)++")
 _head = re.compile(_SYSLOG_HEAD).match
 _stamp = re.compile(_STAMP + _CALLER + rb" ?").match
 

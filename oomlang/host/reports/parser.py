@@ -13,39 +13,27 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from oomlang.host.model import MemcgPath
-from oomlang.host.reports.model import PAGE_SIZE, Counter, Kill, Report
+from oomlang.host.reports.model import PAGE_SIZE, Counter, Report
 from oomlang.host.reports.table import Table, is_header
+from oomlang.host.reports.victims import Killed, Summary, chosen, killed, summary
 
-_INVOKED = re.compile(rb"(.*) invoked oom-killer: gfp_mask=(.*)", re.DOTALL)
-_ORDER = re.compile(rb"\border=(-?\d+)")
-_NAME = re.compile(rb"\bpolicy_name=(.*), oom_score_adj=")
-_NODEMASK = re.compile(rb"\bnodemask=([^,]*(?:,\d[^,]*)*),")
-_KILLED = re.compile(
-    rb"(?P<why>.*?: )?Killed process (?P<pid>\d+)(?:, UID \d+,)? \((?P<comm>.*)\),?(?: UID \d+,)? "
-    rb"total-vm:(?P<vm>\d+)kB, anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB(?:, shmem-rss:(?P<shmem>\d+)kB)?"
-    rb"(?:,? UID:(?P<uid>\d+))?(?: pgtables:(?P<pgtables>\d+)kB)?(?: oom_score_adj:(?P<adj>-?\d+))?",
-    re.DOTALL,
-)
-_CHOSEN = re.compile(rb"(?:.*?: )?Kill process (\d+) \((.*)\) score \d+ or sacrifice child", re.DOTALL)
+_INVOKED = b" invoked oom-killer: gfp_mask="
+_ORDER = re.compile(rb"\border=(-?\d{1,10}+)")
 _LINE = re.compile(
-    rb"oom-kill:constraint=(?:CONSTRAINT_)?(?P<constraint>[A-Z_]+),"
-    rb"|(?P<counter>memory|swap|memory\+swap): usage (?P<usage>\d+)kB, limit (?P<limit>\d+)kB"
-    rb"|(?P<pages>\d+) pages (?P<kind>RAM|reserved)\b"
-    rb"|Total swap = (?P<total_swap>\d+)kB"
-    rb"|CPU: \d+ (?:UID: \d+ )?PID: (?P<thread>\d+) Comm: "
-    rb"|Memory cgroup stats for (?P<stats>/.*?):(?P<inline>.*)"
-    rb"|Tasks? in (?P<old_task>.*) killed as a result of limit of (?P<old_scope>/.*)"
-    rb"|(?P<group>Tasks in .* are going to be killed due to memory\.oom\.group set)"
+    rb"(?P<counter>memory|swap|memory\+swap): usage (?P<usage>\d{1,19}+)kB, limit (?P<limit>\d{1,19}+)kB"
+    rb"|(?P<pages>\d{1,16}+) pages (?P<kind>RAM|reserved)\b"
+    rb"|Total swap = (?P<total_swap>\d{1,19}+)kB"
+    rb"|CPU: \d++ (?:UID: \d++ )?PID: (?P<thread>\d{1,10}+) Comm: "
+    rb"|Memory cgroup stats for (?P<stats>/[^:]*+):(?P<inline>.*)"
     rb"|(?P<none>(?:Memory cgroup o|O)ut of memory and no killable processes|System is deadlocked on memory)"
-    rb"|(?P<dropped>\*\* \d+ printk messages dropped \*\*)"
-    rb"|(?P<hidden>\[[\d.]+[KMGTPE]?i?B blob data\])",
+    rb"|(?P<dropped>\*\* \d++ printk messages dropped \*\*)"
+    rb"|(?P<hidden>\[[\d.]++[KMGTPE]?i?B blob data\])",
     re.DOTALL,
 )
-_SUMMARY = re.compile(
-    rb",(?:oom_memcg=(?P<scope>/.*)|global_oom),task_memcg=(?P<memcg>/.*?),task=(?P<comm>.*),pid=(?P<pid>\d+),uid=\d+\s*$",
-    re.DOTALL,
-)
-REAPED = re.compile(rb"oom_reaper: reaped process (\d+) \((.*)\),", re.DOTALL)
+_TASK_IN, _TASKS_IN = b"Task in ", b"Tasks in "
+_GROUP_END = b" are going to be killed due to memory.oom.group set"
+_ALL_NODES = (b" nodemask=(null),", b" nodemask=0,")
+_OLD_SCOPE = b" killed as a result of limit of /"
 
 AFTER_KILL = 60
 """Messages of the kernel's after the last kill in which more of a killed cgroup's tasks may follow."""
@@ -57,16 +45,29 @@ _UNLIMITED_KB = 2**53 - 2**6
 def is_start(text: bytes) -> bool:
     """Whether a message can be the first that there is of a report."""
     return (
-        (b" invoked oom-killer: gfp_mask=" in text)
+        _INVOKED in text
         or text.startswith(b"oom-kill:constraint=")
         or is_header(text)
-        or (b"illed process " in text and _KILLED.fullmatch(text) is not None)
+        or (b"illed process " in text and killed(text) is not None)
     )
 
 
 def path_of(text: bytes) -> MemcgPath:
     """A cgroup's path by its components."""
     return tuple(part for part in text.split(b"/") if part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A report's first line: the invoker's name, and what follows `gfp_mask=`."""
+
+    comm: bytes
+    rest: bytes
+
+    @classmethod
+    def of(cls, text: bytes) -> _Header:
+        comm, _, rest = text.rpartition(_INVOKED)
+        return cls(comm, rest)
 
 
 @dataclass(slots=True)
@@ -81,13 +82,13 @@ class Builder:
     folded: bool = False
     done: bool = False
     idle: int = 0
-    _header: re.Match[bytes] | None = None
+    _header: _Header | None = None
     _cpuset: bool = False
     _table: Table | None = None
     _fields: dict[str, bytes] = field(default_factory=dict)
     _counters: dict[bytes, Counter] = field(default_factory=dict)
     _stats: list[tuple[bytes, bool]] = field(default_factory=list)
-    _kills: list[tuple[Kill, bytes]] = field(default_factory=list)
+    _kills: list[Killed] = field(default_factory=list)
     _chosen: int | None = None
     _group: bool = False
     _none: bool = False
@@ -96,13 +97,13 @@ class Builder:
 
     def starts_another(self, text: bytes) -> bool:
         """Whether a message is the first of the next report."""
-        if b" invoked oom-killer: gfp_mask=" in text:
+        if _INVOKED in text:
             return self._header is not None or self._table is not None or bool(self._kills)
         if not self._kills:
             return False
         if text.startswith(b"oom-kill:constraint=") or is_header(text):
             return True
-        return not self._group and b"illed process " in text and _KILLED.fullmatch(text) is not None
+        return not self._group and b"illed process " in text and killed(text) is not None
 
     def take(self, text: bytes) -> bool:
         """Take a message; whether it belongs to the report."""
@@ -121,17 +122,22 @@ class Builder:
         if self._table is not None and text.startswith(b"[") and not self._kills and self._table.add(text):
             self._after_row = True
             return True
-        if b" invoked oom-killer: gfp_mask=" in text and self._header is None:
-            self._header = _INVOKED.fullmatch(text)
+        if _INVOKED in text and self._header is None:
+            self._header = _Header.of(text)
             return True
         if is_header(text):
             self._table = self._table or Table.of(text)
             return True
-        if b"illed process " in text and (killed := _KILLED.fullmatch(text)):
-            self._kills.append((_kill(killed), killed["why"] or b""))
+        if b"illed process " in text and (kill := killed(text)):
+            self._kills.append(kill)
             return True
-        if b"Kill process " in text and (chosen := _CHOSEN.match(text)):
-            self._chosen = int(chosen[1])
+        if b"Kill process " in text and (pid := chosen(text)) is not None:
+            self._chosen = pid
+            return True
+        if text.startswith(b"oom-kill:") and (line := summary(text, self._name_of)):
+            self._summary(line)
+            return True
+        if text.startswith((_TASK_IN, _TASKS_IN)) and self._tasks_in(text):
             return True
         found = _LINE.match(text)
         if found is None:
@@ -139,13 +145,10 @@ class Builder:
                 self._cpuset = b" cpuset=/ " not in text
                 return True
             return False
-        return self._note(found, text)
+        return self._note(found)
 
-    def _note(self, found: re.Match[bytes], text: bytes) -> bool:
-        if found["constraint"] is not None:
-            self._fields["constraint"] = found["constraint"]
-            self._summary(text)
-        elif found["counter"] is not None:
+    def _note(self, found: re.Match[bytes]) -> bool:
+        if found["counter"] is not None:
             limit = int(found["limit"])
             limit = 2**63 - 1 if limit >= _UNLIMITED_KB else limit << 10
             self._counters.setdefault(found["counter"], Counter(usage=int(found["usage"]) << 10, limit=limit))
@@ -157,11 +160,6 @@ class Builder:
             self._fields.setdefault("thread", found["thread"])
         elif found["stats"] is not None:
             self._stats.append((found["stats"], bool(found["inline"].strip())))
-        elif found["old_task"] is not None:
-            self._fields.setdefault("old_task", found["old_task"])
-            self._fields.setdefault("old_scope", found["old_scope"])
-        elif found["group"] is not None:
-            self._group = True
         elif found["none"] is not None:
             self._none = self.done = True
         elif found["dropped"] is not None:
@@ -172,25 +170,29 @@ class Builder:
             self._lost.append("the journal hides a line (journalctl shows it with --all or -o json)")
         return True
 
-    def _summary(self, text: bytes) -> None:
-        """The `oom-kill:` line. Names may hold anything, so the table's name of the task settles where its own begins."""
-        found = _SUMMARY.search(text)
-        if found is None:
-            return
-        scope, memcg, pid = found["scope"], found["memcg"], int(found["pid"])
-        row = None
-        if self._table is not None:
-            row = next((r for tgid, r in self._table.rows.items() if pid in (tgid, r[0])), None)
-        if row is not None:
-            _, mark, tail = text.partition(b",task_memcg=")
-            middle = b",task=" + row[1] + b",pid=%d,uid=" % pid
-            if mark and middle in tail:
-                memcg = tail[: tail.rindex(middle)]
-        self._fields |= {"memcg": memcg, "pid": found["pid"]}
-        if scope is not None:
-            self._fields["scope"] = text[
-                found.start("scope") : text.index(b",task_memcg=", found.start("scope"))
-            ]
+    def _tasks_in(self, text: bytes) -> bool:
+        """`Task in /a/b killed as a result of limit of /a`, before Linux 4.19, or the news that a whole cgroup dies."""
+        if text.startswith(_TASKS_IN) and _GROUP_END in text:
+            self._group = True
+            return True
+        # Of the two paths either may hold these words; the last are taken for the kernel's.
+        at = text.rfind(_OLD_SCOPE)
+        begin = text.index(b" in ") + 4
+        if at < begin:
+            return False
+        self._fields.setdefault("old_task", text[begin:at])
+        self._fields.setdefault("old_scope", text[at + len(_OLD_SCOPE) - 1 :])
+        return True
+
+    def _summary(self, line: Summary) -> None:
+        self._fields["constraint"] = line.constraint
+        if line.pid is not None and line.memcg is not None:
+            self._fields |= {"memcg": line.memcg, "pid": b"%d" % line.pid}
+            if line.scope is not None:
+                self._fields["scope"] = line.scope
+
+    def _name_of(self, pid: int) -> bytes | None:
+        return self._table.name_of(pid) if self._table is not None else None
 
     # The report
 
@@ -211,8 +213,8 @@ class Builder:
         if chosen is None and "pid" in fields:
             chosen = int(fields["pid"])
         if chosen is None and self._kills:
-            chosen = self._kills[0][0].pid
-        rest = header[2] if header is not None else b""
+            chosen = self._kills[0].kill.pid
+        rest = header.rest if header is not None else b""
         ram = None
         if "ram" in fields and "reserved" in fields:
             ram = (int(fields["ram"]) - int(fields["reserved"])) * page_size
@@ -222,16 +224,16 @@ class Builder:
             line=self.line,
             time=self.time,
             host=self.host,
-            invoker_comm=header[1] if header is not None else None,
+            invoker_comm=header.comm if header is not None else None,
             invoker_thread=int(fields["thread"]) if "thread" in fields and header is not None else None,
             order=_number(_ORDER.search(rest)),
-            policy_name=name[1] if (name := _NAME.search(rest)) else None,
+            policy_name=_policy_name(rest),
             is_global=is_global,
             constraint=self._constraint(is_global, rest),
             scope=scope,
             victim_memcg=path_of(victim) if victim is not None else None,
             chosen=chosen,
-            kills=tuple(kill for kill, _ in self._kills),
+            kills=tuple(line.kill for line in self._kills),
             tasks=self._table.tasks(page_size, reaped) if self._table is not None else (),
             memory=self._counters.get(b"memory"),
             swap=self._counters.get(b"swap"),
@@ -250,8 +252,8 @@ class Builder:
             return self._fields["constraint"] != b"MEMCG"
         if "old_scope" in self._fields or b"memory" in self._counters:
             return False
-        if self._kills and b"ut of memory" in self._kills[0][1]:
-            return not self._kills[0][1].startswith(b"Memory cgroup")
+        if self._kills and b"ut of memory" in self._kills[0].why:
+            return not self._kills[0].why.startswith(b"Memory cgroup")
         return True if "ram" in self._fields else None
 
     def _constraint(self, is_global: bool | None, rest: bytes) -> str | None:
@@ -259,8 +261,7 @@ class Builder:
             return self._fields["constraint"].decode("ascii")
         if is_global is False:
             return "MEMCG"
-        nodemask = _NODEMASK.search(rest)
-        if is_global and not self._cpuset and nodemask is not None and nodemask[1] in (b"(null)", b"0"):
+        if is_global and not self._cpuset and any(mask in rest for mask in _ALL_NODES):
             return "NONE"
         return None
 
@@ -268,7 +269,7 @@ class Builder:
         """By the victim's address space, which stands in the table in pages and in the kill's line in kB."""
         if self._table is None or not self._kills:
             return PAGE_SIZE
-        kill = self._kills[0][0]
+        kill = self._kills[0].kill
         pages = self._table.pages_of(kill.pid)
         for size in (4096, 16384, 65536):
             if pages and pages * size == kill.facts["vm"]:
@@ -293,20 +294,8 @@ def _number(match: re.Match[bytes] | None) -> int | None:
     return int(match[1]) if match is not None else None
 
 
-def _kill(found: re.Match[bytes]) -> Kill:
-    facts = {"vm": int(found["vm"]) << 10}
-    for name, group in (
-        ("rss.anon", "anon"),
-        ("rss.file", "file"),
-        ("rss.shmem", "shmem"),
-        ("pgtables", "pgtables"),
-    ):
-        if found[group] is not None:
-            facts[name] = int(found[group]) << 10
-    if found["uid"] is not None:
-        facts["uid"] = int(found["uid"])
-    if found["adj"] is not None:
-        facts["oom_score_adj"] = int(found["adj"])
-    if found["shmem"] is not None:
-        facts["rss"] = facts["rss.anon"] + facts["rss.file"] + facts["rss.shmem"]
-    return Kill(pid=int(found["pid"]), comm=found["comm"], facts=facts)
+def _policy_name(rest: bytes) -> bytes | None:
+    """What a kernel with our hooks prints between `order=0, ` and the invoker's oom_score_adj."""
+    _, mark, after = rest.partition(b" policy_name=")
+    end = after.rfind(b", oom_score_adj=")
+    return after[:end] if mark and end >= 0 else None

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from oomlang.host.reports.forms import FORMS, LINE_END, Form, Message, is_damaged, of_another_program, parts
 from oomlang.host.reports.model import Report
-from oomlang.host.reports.parser import REAPED, Builder, is_start
+from oomlang.host.reports.parser import Builder, is_start
 from oomlang.host.reports.pretty import INNER_END, Objects, is_pretty
 from oomlang.host.reports.streams import LONGEST, LogError, Readable, blocks, opened
+from oomlang.host.reports.victims import reaped
 
 NEEDLES = (
     b"oom-kill",
@@ -209,8 +210,8 @@ class _Scanner:
             self.open.append(found)
 
     def _note_reaped(self, message: Message) -> bool:
-        if message.text.startswith(b"oom_reaper: ") and (found := REAPED.match(message.text)):
-            self.reaped.append((int(found[1]), found[2]))
+        if message.text.startswith(b"oom_reaper: ") and (found := reaped(message.text)):
+            self.reaped.append(found)
             return True
         return False
 

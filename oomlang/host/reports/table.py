@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from oomlang.host.reports.model import TaskRow
 
-_HEADER = re.compile(rb"\[\s*pid\s*\]((?:\s+[a-z_]+)+)\s+name\s*$")
+_HEADER = re.compile(rb"\[\s*+pid\s*+\]((?:\s++(?!name\s*+\Z)[a-z_]{1,32}+){1,32}+)\s++name\s*+\Z")
+"""No kernel has more than a dozen columns."""
 
 _PAGES = {
     b"total_vm": "vm",
@@ -25,7 +26,7 @@ _PAGES = {
 _PLAIN = {b"uid": "uid", b"oom_score_adj": "oom_score_adj", b"pgtables_bytes": "pgtables"}
 _TABLE_PAGES = frozenset((b"nr_ptes", b"nr_pmds", b"nr_puds"))
 
-_LIKE_ROW = re.compile(rb"\[ *\d+(?:\] |$| *$)")
+_LIKE_ROW = re.compile(rb"\[ *+\d++(?:\] | *+\Z)")
 """Not `[drm] …`: other messages may stand between the rows."""
 
 MOST_ROWS = 1 << 22
@@ -49,8 +50,8 @@ class Table:
 
     def __post_init__(self) -> None:
         self._tgid = self.columns.index(b"tgid") if b"tgid" in self.columns else None
-        numbers = rb"".join(rb"\s+(-?\d+)" for _ in self.columns)
-        self._row = re.compile(rb"\[\s*(\d+)\]" + numbers + rb" (.*)", re.DOTALL)
+        numbers = rb"".join(rb"\s++(-?+\d{1,19}+)" for _ in self.columns)
+        self._row = re.compile(rb"\[\s*+(\d{1,10}+)\]" + numbers + rb" (.*)", re.DOTALL)
 
     @classmethod
     def of(cls, header: bytes) -> Table:
@@ -72,6 +73,10 @@ class Table:
             # Before Linux 5.3 a memcg's table had a line for each thread (f168a9a54ec3); the first stands for all.
             self.rows.setdefault(tgid, (int(pid), name, values))
         return True
+
+    def name_of(self, pid: int) -> bytes | None:
+        """A task's name, by the id of the process or of the thread that has the memory."""
+        return next((name for tgid, (thread, name, _) in self.rows.items() if pid in (tgid, thread)), None)
 
     def pages_of(self, pid: int) -> int | None:
         """The address space of a process in pages, by the id of the process or of the thread that has the memory."""

@@ -1,0 +1,138 @@
+"""The lines of a report that name who dies, or died before.
+
+In: a message of the kernel's. Out: what it says. The names in it hold whatever bytes a process gives itself, also pieces of
+these very lines, so a line is read from both its ends towards the name; each byte is looked at a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from oomlang.host.reports.model import Kill
+
+_KILLED, _CHOSEN = b"Killed process ", b"Kill process "
+_HEAD = re.compile(rb"(?P<pid>\d{1,10}+)(?:, UID \d{1,10}+,)? \(")
+_SIZES = re.compile(
+    rb"total-vm:(?P<vm>\d{1,19}+)kB, anon-rss:(?P<anon>\d{1,19}+)kB, file-rss:(?P<file>\d{1,19}+)kB"
+    rb"(?:, shmem-rss:(?P<shmem>\d{1,19}+)kB)?(?:,? UID:(?P<uid>\d{1,10}+))?(?: pgtables:(?P<pgtables>\d{1,19}+)kB)?"
+    rb"(?: oom_score_adj:(?P<adj>-?\d{1,5}+))?"
+)
+_UID = re.compile(rb" UID \d{1,10}+,")
+_SCORE = re.compile(rb"\d{1,10}+ or sacrifice child")
+_IDS = re.compile(rb",pid=(?P<pid>\d{1,10}+),uid=\d{1,10}+\s*+")
+_CONSTRAINT = re.compile(rb"oom-kill:constraint=(?:CONSTRAINT_)?+([A-Z_]{1,40}+),")
+_REAPED = re.compile(rb"oom_reaper: reaped process (\d{1,10}+) \(")
+
+
+class Killed(NamedTuple):
+    """A `Killed process` line. why: what stands before that, up to its colon."""
+
+    kill: Kill
+    why: bytes
+
+
+class Summary(NamedTuple):
+    """The `oom-kill:` line. scope, memcg, pid: of the cgroup that ran out, the victim's and its pid; None where it breaks
+    off before them.
+    """
+
+    constraint: bytes
+    scope: bytes | None = None
+    memcg: bytes | None = None
+    pid: int | None = None
+
+
+def killed(text: bytes) -> Killed | None:
+    """Who died, of a whole `Killed process` line; None for any other."""
+    end = text.rfind(b" total-vm:")
+    sizes = _SIZES.fullmatch(text, end + 1) if end >= 0 else None
+    head = _head(text, _KILLED) if sizes is not None else None
+    if sizes is None or head is None:
+        return None
+    begin, found = head
+    # Red Hat's kernels have the uid on either side of the name.
+    comma = text.rfind(b"),", found.end(), end)
+    if comma >= 0 and _UID.fullmatch(text, comma + 2, end):
+        end = comma + 1
+    elif text.endswith(b"),", found.end(), end):
+        end -= 1
+    elif (paren := text.rfind(b")", found.end(), end)) >= 0 and _UID.fullmatch(text, paren + 1, end):
+        end = paren + 1
+    if not text.endswith(b")", found.end(), end):
+        return None
+    comm = text[found.end() : end - 1]
+    return Killed(Kill(pid=int(found["pid"]), comm=comm, facts=_facts(sizes)), text[:begin])
+
+
+def chosen(text: bytes) -> int | None:
+    """Whom the kernel chose, before Linux 5.1: perhaps a child died in its place. None for any other line."""
+    head = _head(text, _CHOSEN)
+    score = text.rfind(b") score ")
+    if head is None or score < head[1].end() or _SCORE.match(text, score + 8) is None:
+        return None
+    return int(head[1]["pid"])
+
+
+def reaped(text: bytes) -> tuple[int, bytes] | None:
+    """Whose memory the kernel has taken: pid and name; None for any other line."""
+    found = _REAPED.match(text)
+    end = text.rfind(b"),")
+    return (int(found[1]), text[found.end() : end]) if found is not None and end >= found.end() else None
+
+
+def summary(text: bytes, name_of: Callable[[int], bytes | None]) -> Summary | None:
+    """What the `oom-kill:` line says; None for any other line. name_of: a task's name in the table, which settles where the
+    cgroup's path ends.
+    """
+    found = _CONSTRAINT.match(text)
+    if found is None:
+        return None
+    broken = Summary(found[1])
+    end = text.rfind(b",pid=")
+    ids = _IDS.fullmatch(text, end) if end >= 0 else None
+    if ids is None:
+        return broken
+    scope, begin = _scope(text)
+    pid = int(ids["pid"])
+    name = name_of(pid)
+    mark = b",task=" + (name if name is not None else b"")
+    task = end - len(mark) if name is not None and text.endswith(mark, begin, end) else text.find(mark[:6], begin, end)
+    return Summary(found[1], scope, text[begin:task], pid) if 0 <= begin < task else broken
+
+
+def _scope(text: bytes) -> tuple[bytes | None, int]:
+    """The path behind `oom_memcg=`, None for a global event, and where the one behind `task_memcg=` begins; -1 for nowhere.
+
+    The name of a cpuset stands before them; unlike a path it has no slash.
+    """
+    scope, machine = text.find(b",oom_memcg=/"), text.find(b",global_oom,task_memcg=/")
+    if machine >= 0 and (scope < 0 or machine < scope):
+        return None, machine + len(b",global_oom,task_memcg=")
+    task = text.find(b",task_memcg=/", scope) if scope >= 0 else -1
+    return (text[scope + len(b",oom_memcg=") : task], task + len(b",task_memcg=")) if task >= 0 else (None, -1)
+
+
+def _head(text: bytes, words: bytes) -> tuple[int, re.Match[bytes]] | None:
+    """The first place at which a line names a task behind these words, at its beginning or behind a colon; and the pid
+    there, up to where the name begins.
+    """
+    at = text.find(words)
+    while at >= 0:
+        if (at == 0 or text[at - 2 : at] == b": ") and (found := _HEAD.match(text, at + len(words))):
+            return at, found
+        at = text.find(words, at + 1)
+    return None
+
+
+def _facts(found: re.Match[bytes]) -> dict[str, int]:
+    kib = {"vm": "vm", "rss.anon": "anon", "rss.file": "file", "rss.shmem": "shmem", "pgtables": "pgtables"}
+    facts = {name: int(found[group]) << 10 for name, group in kib.items() if found[group] is not None}
+    if found["uid"] is not None:
+        facts["uid"] = int(found["uid"])
+    if found["adj"] is not None:
+        facts["oom_score_adj"] = int(found["adj"])
+    # Before Linux 4.5 what is shared counts in file-rss.
+    facts["rss"] = facts["rss.anon"] + facts["rss.file"] + facts.get("rss.shmem", 0)
+    return facts
