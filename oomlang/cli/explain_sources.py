@@ -98,8 +98,8 @@ def report_situation(
     from oomlang.explanation import name_text
     from oomlang.explanation.event import Situation
     from oomlang.host.reports import Report
+    from oomlang.replay.machines import contradiction, why_no_total
     from oomlang.replay.machines import machine as report_machine
-    from oomlang.replay.machines import why_no_total
 
     chosen: Report | None = None
     found = 0
@@ -112,6 +112,8 @@ def report_situation(
         raise Failure(f"{name} has no such OOM report: {count}", mend="`oomlang replay` lists those of a log")
     event = report_machine(chosen, knobs=knobs, memcg_inputs=memcg_inputs, swap=swap)
     unseen = [Unseen(what=("report",), why=what) for what in chosen.missing]
+    if (odd := contradiction(chosen)) is not None:
+        unseen.append(Unseen(what=("memcg",), why=odd))
     if event.event.total is None:
         unseen.append(Unseen(what=("oom.total",), why=why_no_total(chosen)))
     killed = ", ".join(f"{name_text(kill.comm)} (pid {kill.pid})" for kill in chosen.kills[:3])

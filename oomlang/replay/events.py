@@ -12,7 +12,7 @@ from enum import Enum
 
 from oomlang.host.reports import Report
 from oomlang.ir import nodes as ir
-from oomlang.replay.machines import Inputs, machine, why_no_total
+from oomlang.replay.machines import Inputs, contradiction, machine, why_no_total
 from oomlang.targets.interp import Candidate, Decision, Verdict, decide
 
 
@@ -154,6 +154,8 @@ def _notes(report: Report, decision: Decision, actual: Candidate | None) -> tupl
     if report.tasks and decision.machine.event.total is None and not decision.certain:
         mend = "; --swap says it" if report.is_global is False and report.memory is not None else ""
         found.append(f"{why_no_total(report)}, so that oom.total is not seen{mend}")
+    if (odd := contradiction(report)) is not None:
+        found.append(odd)
     if report.by_invoker:
         found.append("the kernel did not choose: vm.oom_kill_allocating_task is set")
     if (

@@ -35,7 +35,7 @@ def machine(
     scope = memcgs[report.scope] if report.scope is not None else None
     victim = report.task(report.chosen)
     known: dict[int, Memcg] = {}
-    if victim is not None and report.victim_memcg is not None:
+    if victim is not None and report.victim_memcg is not None and contradiction(report) is None:
         known[victim.tgid] = memcgs[report.victim_memcg]
     if report.one_memcg and scope is not None:
         known = {row.tgid: scope for row in report.tasks}
@@ -67,6 +67,16 @@ def machine(
 def gaps(report: Report) -> tuple[str, ...]:
     """Why the table may not hold all candidates."""
     return tuple(gap for gap in report.missing if gap != "its beginning")
+
+
+def contradiction(report: Report) -> str | None:
+    """What does not fit together in a report. Of two paths that exclude each other the victim's is not believed: whoever
+    the kernel chose was a candidate.
+    """
+    scope, victim = report.scope, report.victim_memcg
+    if scope is None or victim is None or victim[: len(scope)] == scope:
+        return None
+    return "the victim's cgroup does not lie in the one that ran out: the report has one of the two paths wrong"
 
 
 def total_bounds(report: Report, swap: int | None = None) -> Interval | None:

@@ -80,14 +80,12 @@ class Report:
     none_left: bool = False
     missing: tuple[str, ...] = ()
 
+    _by_pid: Mapping[int, TaskRow] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_thread = {row.pid: row for row in self.tasks}
+        object.__setattr__(self, "_by_pid", by_thread | {row.tgid: row for row in self.tasks})
+
     def task(self, pid: int | None) -> TaskRow | None:
         """The row of a process, by its id or by that of the thread that has the memory."""
-        if pid is None:
-            return None
-        by_thread = None
-        for row in self.tasks:
-            if row.tgid == pid:
-                return row
-            if row.pid == pid:
-                by_thread = row
-        return by_thread
+        return self._by_pid.get(pid) if pid is not None else None

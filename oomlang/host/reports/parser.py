@@ -92,7 +92,7 @@ class Builder:
     _chosen: int | None = None
     _group: bool = False
     _none: bool = False
-    _lost: list[str] = field(default_factory=list)
+    _lost: dict[str, None] = field(default_factory=dict)
     _after_row: bool = False
 
     def starts_another(self, text: bytes) -> bool:
@@ -111,7 +111,7 @@ class Builder:
         after_row, self._after_row = self._after_row, False
         known = self._take(text)
         if self.folded and after_row and not known:
-            self._lost.append("what may be the rest of a task's name (it holds what stands for a line end)")
+            self._lost["what may be the rest of a task's name (it holds what stands for a line end)"] = None
         if known:
             self.idle = 0
         elif self._kills and self.idle > AFTER_KILL:
@@ -159,15 +159,16 @@ class Builder:
         elif found["thread"] is not None:
             self._fields.setdefault("thread", found["thread"])
         elif found["stats"] is not None:
-            self._stats.append((found["stats"], bool(found["inline"].strip())))
+            if len(self._stats) < 2:  # whether there is one, and of which cgroup
+                self._stats.append((found["stats"], bool(found["inline"].strip())))
         elif found["none"] is not None:
             self._none = self.done = True
         elif found["dropped"] is not None:
-            self._lost.append("the kernel's log buffer overflowed and lines are lost")
+            self._lost["the kernel's log buffer overflowed and lines are lost"] = None
         elif found["hidden"] is not None:
             if self._table is None or self._kills:
                 return False
-            self._lost.append("the journal hides a line (journalctl shows it with --all or -o json)")
+            self._lost["the journal hides a line (journalctl shows it with --all or -o json)"] = None
         return True
 
     def _tasks_in(self, text: bytes) -> bool:
@@ -199,7 +200,7 @@ class Builder:
     def lose(self, what: str) -> None:
         """Note that something is not there, in words; after the kill nothing counts any more."""
         if not self._kills:
-            self._lost.append(what)
+            self._lost[what] = None
 
     def report(self, reaped: Container[tuple[int, bytes]] = ()) -> Report:
         """What there is of the report. reaped: (pid, name) of those whose memory was taken before."""
@@ -277,7 +278,7 @@ class Builder:
         return PAGE_SIZE
 
     def _missing(self) -> tuple[str, ...]:
-        found = list(dict.fromkeys(self._lost))
+        found = list(self._lost)
         if self._header is None:
             found.append("its beginning")
         if self._table is None:

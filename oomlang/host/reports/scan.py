@@ -36,6 +36,9 @@ _INVOKED = b" invoked oom-killer: gfp_mask="
 PATIENCE = 20_000
 """Lines without one of the report's, after which the rest of it is taken for lost."""
 
+_MOST_OPEN = 256
+"""Reports of different hosts that are read at a time; the one begun first is taken for cut off then."""
+
 _REMEMBERED = 64
 _TRIED = 5
 """Forms that one line may open a report in; which it is shows in the next lines."""
@@ -70,6 +73,29 @@ class _Open:
     first: int
     last: int
     reaped: tuple[tuple[int, bytes], ...]
+
+
+class _Read:
+    """A line as the messages that it has in each form; each is read once, however many reports are open."""
+
+    def __init__(self, line: bytes) -> None:
+        self._line = line
+        self._messages: dict[str, Message | None] = {}
+        self._damaged: bool | None = None
+
+    def message(self, form: Form) -> Message | None:
+        """The message of the line in a form; None where it has none."""
+        if form.name not in self._messages:
+            self._messages[form.name] = form.read(self._line)
+        return self._messages[form.name]
+
+    def is_damaged(self, form: Form) -> bool:
+        """Whether the line, which has no message in this form, cannot be one of it."""
+        if form.name != "journal-json":
+            return False
+        if self._damaged is None:
+            self._damaged = is_damaged(form, self._line)
+        return self._damaged
 
 
 @dataclass(slots=True)
@@ -155,21 +181,24 @@ class _Scanner:
 
     def _line(self, line: bytes, folded: bool = False) -> Iterator[Report]:
         taken = False
+        read = _Read(line)
         for alternatives in list(self.open):
-            state = self._offer(alternatives, line)
+            state = self._offer(alternatives, read)
             taken = taken or state == "taken"
             if state == "next" or alternatives[0].builder.done or self.line - alternatives[0].last > PATIENCE:
                 yield self._close(alternatives)
                 self.open.remove(alternatives)
         if not taken and any(needle in line for needle in self.needles):
             self._begin(line, folded)
+            if len(self.open) > _MOST_OPEN:
+                yield self._close(self.open.pop(0))
 
-    def _offer(self, alternatives: list[_Open], line: bytes) -> str:
+    def _offer(self, alternatives: list[_Open], read: _Read) -> str:
         """Offer a line to an open report: `taken`, `ignored`, or `next` where the next report begins with it."""
         for candidate in alternatives:
-            message = candidate.form.read(line)
+            message = read.message(candidate.form)
             if message is None or message.host != candidate.host:
-                if message is None and is_damaged(candidate.form, line):
+                if message is None and read.is_damaged(candidate.form):
                     candidate.builder.lose("a damaged line of the journal")
                 continue
             builder = candidate.builder

@@ -11,7 +11,6 @@ import io
 import pkgutil
 import re
 import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +26,7 @@ import oomlang.replay
 from oomlang.host.reports import read_reports
 from oomlang.host.reports.forms import FORMS
 from oomlang.host.reports.table import Table
+from tests.unit.growth import assert_linear, seconds
 
 _PACKAGES = (oomlang.host, oomlang.replay, oomlang.explanation, oomlang.diagnostics)
 _MODULES = (
@@ -284,18 +284,16 @@ def _ways(name: str, pattern: re.Pattern[Any]) -> tuple[Callable[[Any], Any], ..
 def test_the_attack_finds_patterns_that_backtrack(pattern: bytes) -> None:
     compiled = re.compile(pattern, re.DOTALL)
     with pytest.raises((AssertionError, TimeoutError)):
-        _attack(compiled, (compiled.match, compiled.search), "this", seconds=1)
+        _attack(compiled, (compiled.match, compiled.search), "this", limit=1)
 
 
 @pytest.mark.parametrize("name", _PATTERNS)
 def test_a_pattern_reads_near_misses_in_linear_time(name: str) -> None:
-    _attack(_PATTERNS[name], _ways(name, _PATTERNS[name]), name, seconds=60)
+    _attack(_PATTERNS[name], _ways(name, _PATTERNS[name]), name, limit=60)
 
 
-def _attack(
-    pattern: re.Pattern[Any], ways: Iterable[Callable[[Any], Any]], name: str, seconds: float
-) -> None:
-    with _at_most(seconds, f"{name} hangs"):
+def _attack(pattern: re.Pattern[Any], ways: Iterable[Callable[[Any], Any]], name: str, limit: float) -> None:
+    with _at_most(limit, f"{name} hangs"):
         for beginning, unit in _attacks(pattern):
             for way in ways:
                 _assert_linear(
@@ -308,33 +306,21 @@ def _attack(
 def _assert_linear(make: Callable[[int], Any], read: Callable[[Any], Any], what: str) -> None:
     """That what is read in time grows no faster than the text."""
     # From small to large, so that what would take for ever is noticed before.
-    if all(_seconds(read, make(size)) < _FAST for size in _SIZES):
-        return
-    before = _seconds(read, make(_SIZES[-1] // 4), 5)
-    after = _seconds(read, make(_SIZES[-1]), 5)
-    assert after < 8 * max(before, _FAST / 8), f"{what}: {before:.4f} s, four times as much: {after:.4f} s"
+    if any(seconds(read, make(size)) >= _FAST for size in _SIZES):
+        assert_linear(make, read, _SIZES[-1], what)
 
 
 @contextmanager
-def _at_most(seconds: float, what: str) -> Iterator[None]:
+def _at_most(limit: float, what: str) -> Iterator[None]:
     """A time limit; the pattern engine looks for signals."""
 
     def give_up(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError(what)
 
     old = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, limit)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
-
-
-def _seconds(read: Callable[[Any], Any], text: Any, times: int = 1) -> float:
-    best = float("inf")
-    for _ in range(times):
-        begin = time.perf_counter()
-        read(text)
-        best = min(best, time.perf_counter() - begin)
-    return best

@@ -191,6 +191,53 @@ def test_all_are_in_the_scope_where_the_report_lists_no_cgroup_below_it() -> Non
     assert found.decision.certain
 
 
+_CONTRADICTION = b"""\
+[1.0] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
+[1.0] memory: usage 1024kB, limit 1024kB, failcnt 1
+[1.0] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name
+[1.0] [    900]     0   900      500      100    40960        0             0 sh
+[1.0] [   1000]     0  1000      900      200    40960        0             0 java
+[1.0] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),SCOPE,task_memcg=VICTIM,task=java,pid=1000,uid=0
+[1.0] Memory cgroup out of memory: Killed process 1000 (java) total-vm:3600kB, anon-rss:800kB, file-rss:0kB, shmem-rss:0kB
+"""
+_OLD_CONTRADICTION = b"""\
+[1.0] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
+[1.0] Task in VICTIM killed as a result of limit of SCOPE
+[1.0] memory: usage 1024kB, limit 1024kB, failcnt 1
+[1.0] [ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name
+[1.0] [  900]     0   900      500      100       2        0             0 sh
+[1.0] [ 1000]     0  1000      900      200       2        0             0 java
+[1.0] Memory cgroup out of memory: Kill process 1000 (java) score 5 or sacrifice child
+[1.0] Killed process 1000 (java) total-vm:3600kB, anon-rss:800kB, file-rss:0kB, shmem-rss:0kB
+"""
+
+
+@pytest.mark.parametrize(
+    "scope, victim",
+    [(b"/a/one", b"/a/two/c"), (b"/a/one", b"/a"), (b"/a", b"/"), (b"/a/one", b"/a/one2"), (b"/a", b"/b/a")],
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_victim_outside_of_the_scope_is_a_contradiction_and_a_candidate(
+    scope: bytes, victim: bytes, old: bool
+) -> None:
+    log = _OLD_CONTRADICTION if old else _CONTRADICTION.replace(b"SCOPE", b"oom_memcg=SCOPE")
+    (report,) = read_reports(io.BytesIO(log.replace(b"SCOPE", scope).replace(b"VICTIM", victim)))
+    assert report.victim_memcg != report.scope is not None
+    for text in ("", 'kill first when memcg under "/a/two"', 'never kill when memcg under "/b"'):
+        found = replay(policy(text + "\n"), report)
+        assert found.actual is not None
+        assert len(found.decision.candidates) == 2
+        assert found.outcome is not Outcome.DIFFERENT
+        assert any("does not lie in the one that ran out" in note for note in found.notes)
+    assert replay(STOCK, report).outcome is Outcome.SAME
+
+
+def test_a_victim_below_the_scope_is_no_contradiction() -> None:
+    log = _CONTRADICTION.replace(b"SCOPE", b"oom_memcg=/a").replace(b"VICTIM", b"/a/b")
+    (report,) = read_reports(io.BytesIO(log))
+    assert not replay(STOCK, report).notes
+
+
 def test_the_summary_counts() -> None:
     summary = Summary()
     for report in reports("vm-memcg-several.dmesg"):
