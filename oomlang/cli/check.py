@@ -73,7 +73,9 @@ def _conclude(sources: list[Source], diagnostics: list[Diagnostic]) -> None:
     """The last line: on standard error below the diagnostics, on standard output where there are none."""
     where = f" in {len(sources)} files" if len(sources) > 1 else ""
     if not diagnostics:
-        streams.print_text(f"no errors{where or f' in {sources[0].name}'}\n")
+        from oomlang.diagnostics.visible import visible
+
+        streams.print_text(f"no errors{where or f' in {visible(sources[0].name)}'}\n")
         return
     from oomlang.diagnostics.render import summary
 

@@ -10,7 +10,7 @@ import click
 
 from oomlang.cli import streams
 from oomlang.cli.failures import Failure
-from oomlang.cli.files import STDIN, SUFFIX, PolicyFile, name_of, read_policy
+from oomlang.cli.files import STDIN, SUFFIX, PolicyFile, called, name_of, read_policy
 from oomlang.cli.output import STDOUT, same_file, write_outputs
 from oomlang.targets.bpf import attachments
 
@@ -85,7 +85,7 @@ def command(
         files.append((depfile, depfile_text(chosen, inputs)))
     write_outputs(files)
     if output is None:
-        streams.say_text(f"wrote {chosen}\n")
+        streams.say_text(f"wrote {called(chosen)}\n")
 
 
 def _content(data: bytes, name: str, target: Target, emit: str, kernel: str | None, btf: Btf | None) -> bytes:

@@ -9,7 +9,7 @@ from oomlang.cli import streams
 from oomlang.cli.explain_inputs import parse_sets
 from oomlang.cli.explain_sources import live_facts, snapshot_facts
 from oomlang.cli.failures import Failure
-from oomlang.cli.files import name_of
+from oomlang.cli.files import called, name_of
 from oomlang.cli.replay_files import reports, size
 from oomlang.diff import Choice, Relation, choice, relation
 from oomlang.explanation.wording import path_text
@@ -62,7 +62,7 @@ def given(
             ]
             yield _given(f"{name_of(path)}:{report.line}", found[0].decision, found[1].decision)
         if not events:
-            streams.say_text(f"{name_of(path)}: no OOM report\n")
+            streams.say_text(f"{called(path)}: no OOM report\n")
 
 
 def _values(pair: tuple[ir.Policy, ir.Policy], sets: tuple[str, ...]) -> tuple[_Values, _Values]:

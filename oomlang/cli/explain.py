@@ -12,7 +12,7 @@ import click
 
 from oomlang.cli import streams
 from oomlang.cli.failures import Failure
-from oomlang.cli.files import PolicyFile, name_of, read_policy
+from oomlang.cli.files import PolicyFile, called, name_of, read_policy
 from oomlang.cli.output import write_output
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _show(asked: _Asked, explanation: Explanation, focuses: tuple[Focus, ...]) -
 
         print_explanation(explanation, focuses, asked.limit or _ROWS)
         if asked.html is not None:
-            streams.print_text(f"wrote {asked.html}\n")
+            streams.print_text(f"wrote {called(asked.html)}\n")
 
 
 def _watch(asked: _Asked, interval: float) -> None:

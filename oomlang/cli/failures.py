@@ -35,17 +35,38 @@ _MACHINE = frozenset(
 
 
 class Failure(Exception):
-    """What the command cannot do, and how to mend it. The exit code is that of wrong usage unless given."""
+    """What the command cannot do, and how to mend it. The exit code is that of wrong usage unless given.
 
-    def __init__(self, message: str, *, mend: str = "", code: int = USAGE) -> None:
+    message: one line; a line end in it belongs to a name and is shown as what it is. details: lines below it.
+    """
+
+    def __init__(self, message: str, *, details: str = "", mend: str = "", code: int = USAGE) -> None:
         self.message = message
+        self.details = details
         self.mend = mend
         self.code = code
         super().__init__(message)
 
 
+NOWHERE = "the working directory has been deleted"
+SOMEWHERE = "cd to a directory that exists, or give the whole path"
+
+
+def is_nowhere(name: str) -> bool:
+    """Whether a relative name stands for nothing, as the working directory is none any more."""
+    if os.path.isabs(name):
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def file_failure(action: str, name: str, error: OSError, *, mend: str = "") -> Failure:
     """A file that cannot be used: `cannot read policy.oom: permission denied`."""
+    if isinstance(error, FileNotFoundError) and is_nowhere(name):
+        return Failure(f"cannot {action} {name}: {NOWHERE}", mend=mend or SOMEWHERE)
     reason = error.strerror or str(error)
     code = ENVIRONMENT if error.errno in _MACHINE else USAGE
     return Failure(f"cannot {action} {name}: {reason[:1].lower()}{reason[1:]}", mend=mend, code=code)
@@ -53,7 +74,7 @@ def file_failure(action: str, name: str, error: OSError, *, mend: str = "") -> F
 
 def say_failure(failure: Failure) -> int:
     """Print a failure and return its exit code."""
-    streams.say("error", failure.message)
+    streams.say("error", failure.message, failure.details)
     if failure.mend:
         streams.say("help", failure.mend)
     return failure.code
@@ -97,7 +118,8 @@ def _report_ours(error: BaseException) -> int:
         streams.say_diagnostics(error.source, error.diagnostics)
         return POLICY_WRONG
     if isinstance(error, EnvironmentLacks):
-        return say_failure(Failure(error.what, mend=error.mend, code=ENVIRONMENT))
+        what, _, words = error.what.partition("\n")  # what another program said stands below
+        return say_failure(Failure(what, details=words, mend=error.mend, code=ENVIRONMENT))
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f" ({error.filename})" if error.filename else ""
         return say_failure(Failure(f"the system says: {error.strerror}{where}", code=ENVIRONMENT))
@@ -132,7 +154,7 @@ def _bug(error: BaseException) -> int:
     # Our own checks say all that there is to know; another exception's further lines are for its traceback.
     lines = lines[: _BUG_LINES if isinstance(error, InternalError) else 1]
     words = ": ".join([type(error).__name__, *lines[:1]]) + _place(error)
-    streams.say("error", "\n".join([f"this is a bug in oomlang {oomlang.__version__}: {words}", *lines[1:]]))
+    streams.say("error", f"this is a bug in oomlang {oomlang.__version__}: {words}", "\n".join(lines[1:]))
     debug = os.environ.get("OOMLANG_DEBUG") == "1"
     more = "" if debug else "; OOMLANG_DEBUG=1 makes it print the traceback that belongs to the report"
     streams.say("help", f"please report it with the command and the policy that show it{more}")

@@ -37,8 +37,15 @@ class PolicyFile(click.Path):
 
 
 def name_of(path: str) -> str:
-    """What messages call the file."""
+    """The name that programs get to read; for messages see `called`."""
     return "<stdin>" if path == STDIN else path
+
+
+def called(path: str) -> str:
+    """What messages call the file, on one line: its name is a stranger's text."""
+    from oomlang.diagnostics.visible import visible
+
+    return visible(name_of(path))
 
 
 def read_policy(path: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from oomlang.cli import failures, streams
-from oomlang.cli.files import STDIN, PolicyFile, name_of, policies
+from oomlang.cli.files import STDIN, PolicyFile, called, name_of, policies
 from oomlang.cli.output import write_outputs
 
 _EPILOG = """\b
@@ -48,16 +48,16 @@ def command(files: tuple[str, ...], only_check: bool, only_diff: bool) -> int:
         changed |= formatted != data
         if only_check:
             if formatted != data:
-                streams.print_text(f"{name_of(path)}\n")
+                streams.print_text(f"{called(path)}\n")
         elif only_diff:
-            for line in _diff(data, formatted, name_of(path)):
+            for line in _diff(data, formatted, called(path)):
                 streams.print_painted(line)
         elif path == STDIN:
             streams.print_bytes(formatted)
         elif formatted != data:
             try:
                 write_outputs([(path, formatted)], durable=True)
-                streams.print_text(f"formatted {path}\n")
+                streams.print_text(f"formatted {called(path)}\n")
             except failures.Failure as failure:
                 unread = failures.say_failure(failure)
     if unread:
@@ -71,7 +71,7 @@ def _diff(before: bytes, after: bytes, name: str) -> Iterator[str]:
 
     terminal = streams.is_terminal(sys.stdout)
     styles = {"+": "added", "-": "removed", "@": "place"}
-    # The file's name comes through `shown` on every path: in a header it is no part of any content.
+    # The file's name is made visible on every path: in a header it is no part of any content.
     label = streams.shown(name, sys.stdout)
     lines = difflib.unified_diff(_lines(before), _lines(after), label, label)
     for number, line in enumerate(lines):

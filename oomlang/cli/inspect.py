@@ -9,7 +9,7 @@ import click
 
 from oomlang.cli import streams
 from oomlang.cli.failures import POLICY_WRONG, Failure
-from oomlang.cli.files import name_of, read_object
+from oomlang.cli.files import called, name_of, read_object
 
 if TYPE_CHECKING:
     from oomlang.objects.metadata import Input, Metadata
@@ -42,7 +42,7 @@ def command(file: str, form: str) -> int:
     if form == "json":
         streams.print_json(found.to_json())
     else:
-        streams.print_text(_text(name_of(file), found))
+        streams.print_text(_text(called(file), found))
     for failed in found.failed_checks:
         streams.say("error", f"not as oomlang makes it: {failed}")
     return POLICY_WRONG if found.failed_checks else 0
@@ -89,10 +89,12 @@ def _text(name: str, found: Inspection) -> str:
 
 def _policy(name: str, policy: Metadata) -> str:
     """The policy's meaning in the words of its own rules."""
+    from oomlang.diagnostics.visible import visible
+
     head = (
-        f'{name}: policy "{policy.name}" for {policy.target}\n'
-        f"made by oomlang {policy.compiler} from {policy.source.name} (sha256 {policy.source.sha256})\n"
-    )
+        visible(f'{name}: policy "{policy.name}" for {policy.target}') + "\n"
+        + visible(f"made by oomlang {policy.compiler} from {policy.source.name} (sha256 {policy.source.sha256})") + "\n"
+    )  # fmt: skip
     # The order is the meaning: first whole events, then who is spared, then who dies first.
     kinds = {"kernel decides": 0, "kill nothing": 0, "never kill": 1}
     titles = (
@@ -136,7 +138,9 @@ def _input(declared: Input) -> tuple[str, ...]:
 
 def _section(title: str, rows: Iterable[tuple[str, ...]]) -> str:
     """Rows in columns under a title; an empty text without rows."""
-    listed = list(rows)
+    from oomlang.diagnostics.visible import visible
+
+    listed = [tuple(map(visible, row)) for row in rows]  # an object may be anybody's
     if not listed:
         return ""
     sizes = [max(map(len, column)) for column in zip(*listed, strict=True)]

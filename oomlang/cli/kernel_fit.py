@@ -13,6 +13,7 @@ from pathlib import Path
 
 from oomlang.cli.failures import Failure
 from oomlang.diagnostics import EnvironmentLacks
+from oomlang.diagnostics.visible import visible
 from oomlang.facts import FACTS
 from oomlang.facts.table import ANCESTOR_FIELDS, FIELDS, GUARD_FIELDS, ID_FIELDS, MEMCG_FIELDS, TIE_FIELDS
 from oomlang.ir import nodes as ir
@@ -54,7 +55,8 @@ def require_fit(image: bytes, policy: ir.Policy, kernel: str, btf: Btf, *, name:
         raise Failure(f"cannot compare the object with the types of {kernel}: {error}") from error
     if not missing:
         return
-    which = "the running kernel" if kernel == RUNNING else f"the kernel of {kernel}"
+    name = visible(name)
+    which = "the running kernel" if kernel == RUNNING else f"the kernel of {visible(kernel)}"
     lines = [f"{which} cannot run {name} (target {target})"]
     to_blame: list[ir.Origin] = []
     # One member can be missed in several places of the program.

@@ -118,7 +118,9 @@ def _checked(path: str) -> _Object:
     except InternalError as error:
         failed = str(error)
     if failed:
-        raise Failure(f"{name} is refused, not as oomlang makes it:\n{failed}", mend=again, code=POLICY_WRONG)
+        raise Failure(
+            f"{name} is refused, not as oomlang makes it:", details=failed, mend=again, code=POLICY_WRONG
+        )
     return _Object(image, found.policy)
 
 

@@ -62,17 +62,20 @@ def kernel_failures(*, loading: tuple[bytes, Metadata] | None = None) -> Iterato
 
 
 def _refusal(error: VerifierRefusal, image: bytes, metadata: Metadata) -> Failure:
+    from oomlang.diagnostics.visible import visible
     from oomlang.kernel.loader_refusal import refused_place
 
     place = refused_place(error.log, error.program, image, metadata)
-    lines = [f"the kernel's verifier refuses program {error.program}: {place.reason}"]
+    lines = []
     if (rule := place.rule) is not None:
-        lines.append(f"it was at {rule.file}:{rule.line}:{rule.column}: {rule.text}")
+        file = visible(rule.file)
+        lines.append(f"it was at {file}:{rule.line}:{rule.column}: {rule.text}")
     if place.line is not None:
         lines.append(f"line {place.line} of the C (`oomlang compile --emit c`)")
     lines += ["the end of its log:", *error.log.rstrip().splitlines()[-12:]]
     return Failure(
-        "\n".join(lines),
+        f"the kernel's verifier refuses program {error.program}: {place.reason}",
+        details="\n".join(lines),
         mend="`oomlang compile --kernel running` says whether this kernel lacks something; "
         "please report a policy that a kernel with the hooks refuses",
         code=ENVIRONMENT,

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from oomlang.cli.failures import Failure, file_failure
+from oomlang.cli.failures import NOWHERE, SOMEWHERE, Failure, file_failure, is_nowhere
 from oomlang.cli.streams import print_bytes
 from oomlang.records import dataclass
 
@@ -56,7 +56,14 @@ def same_file(one: str, other: str) -> bool:
     try:
         return os.path.samefile(one, other)
     except OSError:
-        return os.path.abspath(one) == os.path.abspath(other)
+        return _whole(one) == _whole(other)  # one of them is not there (yet)
+
+
+def _whole(name: str) -> str:
+    try:
+        return os.path.abspath(name)
+    except FileNotFoundError:  # the working directory is gone, and relative names stand for nothing
+        return os.path.normpath(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def _prepare(name: str, data: bytes, durable: bool) -> _Temporary | None:
         raise Failure(f"cannot write {name}: it is a directory")
     if old is not None and not stat.S_ISREG(old.st_mode):
         return None
-    target = os.path.realpath(name)  # a link stays one, and what it points at is replaced
+    target = _target(name)
     if old is not None and not os.access(target, os.W_OK):
         raise Failure(f"cannot write {name}: it is read-only")
     folder, base = os.path.split(target)
@@ -131,10 +138,22 @@ def _rename(temporary: _Temporary) -> None:
         raise _failure(temporary.name, error) from error
 
 
+def _target(name: str) -> str:
+    """The file that a name stands for: a link stays one, and what it points at is replaced. Errors: `Failure`."""
+    try:
+        return os.path.realpath(name)
+    except OSError as error:
+        raise _failure(name, error) from error
+
+
 def _failure(name: str, error: OSError) -> Failure:
-    folder = os.path.dirname(name) or "."
+    if is_nowhere(name):
+        return Failure(f"cannot write {name}: {NOWHERE}", mend=SOMEWHERE)
+    # Of a link the directory matters that it leads to.
+    folder = os.path.dirname(os.path.realpath(name) if os.path.islink(name) else name) or "."
     if isinstance(error, FileNotFoundError):
-        return Failure(f"cannot write {name}: there is no directory {folder}")
+        missing = os.path.realpath(folder) if os.path.islink(folder) else folder
+        return Failure(f"cannot write {name}: there is no directory {missing}")
     if isinstance(error, PermissionError):
         return Failure(f"cannot write {name}: no permission to write in {folder}")
     return file_failure("write", name, error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oomlang.cli import failures, streams
-from oomlang.cli.files import STDIN, PolicyFile, name_of, read_policy
+from oomlang.cli.files import STDIN, PolicyFile, called, name_of, read_policy
 
 if TYPE_CHECKING:
     from oomlang.replay import Replayed, Summary
@@ -72,7 +72,7 @@ def command(policy: str, logs: tuple[str, ...], set_: tuple[str, ...], swap: str
             unread = failures.say_failure(failure)
             continue
         if summary.events == before:
-            streams.say_text(f"{name_of(log)}: no OOM report\n")
+            streams.say_text(f"{called(log)}: no OOM report\n")
     output.end(summary)
     return unread
 

@@ -144,14 +144,14 @@ def _write(text: str) -> None:
 # --- standard error ---------------------------------------------------------------------------------------------------
 
 
-def say(kind: str, text: str) -> None:
-    """`error: text`; further lines are indented below it."""
-    first, *more = text.rstrip("\n").split("\n")
+def say(kind: str, text: str, details: str = "") -> None:
+    """`error: text`, on one line whatever names are in it; the lines of the details are indented below it."""
+    from oomlang.diagnostics.visible import visible
+
     head = paint(kind, kind, sys.stderr)
-    lines = [
-        f"{head}: {shown(first, sys.stderr)}",
-        *(f"  {shown(line, sys.stderr)}".rstrip() for line in more),
-    ]
+    lines = [f"{head}: {visible(text, encoding_of(sys.stderr))}"]
+    if details:
+        lines += [f"  {shown(line, sys.stderr)}".rstrip() for line in details.rstrip("\n").split("\n")]
     _say("\n".join(lines) + "\n")
 
 

@@ -63,6 +63,7 @@ def command(
     is wrong.
     """
     from oomlang.diagnostics import OomlangError
+    from oomlang.diagnostics.visible import visible
 
     tested: list[Tested] = []
     unread, wrong = 0, False
@@ -81,7 +82,7 @@ def command(
     _print(tested, form, with_coverage or fail_under is not None)
     for item in tested:
         if not item.all and form == "text":
-            streams.say_text(f"{item.source.name}: no tests\n")
+            streams.say_text(f"{visible(item.source.name)}: no tests\n")
         if fail_under is not None and item.coverage.share * 100 < fail_under:
             wrong = True
             streams.say(

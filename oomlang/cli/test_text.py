@@ -29,7 +29,7 @@ def print_outcomes(tested: Sequence[Tested], with_coverage: bool) -> None:
         for outcome in item.failed:
             streams.print_painted(_failure(item, outcome))
         if with_coverage:
-            streams.print_painted(_coverage(item.source.name, item.coverage))
+            streams.print_painted(_coverage(visible(item.source.name), item.coverage))
     ran = sum(len(item.outcomes) for item in tested)
     failed = sum(len(item.failed) for item in tested)
     where = f" in {len(tested)} files" if len(tested) > 1 else ""
@@ -48,7 +48,7 @@ def words_of(item: Tested, outcome: Outcome) -> Words:
 def place_of(item: Tested, check: Check) -> str:
     """Where an expectation stands: `policy.oom:12:3`."""
     line, column = item.source.position(check.expectation.span.start)
-    return f"{item.source.name}:{line}:{column}"
+    return f"{visible(item.source.name)}:{line}:{column}"
 
 
 def expected(item: Tested, check: Check) -> str:
@@ -89,7 +89,7 @@ def why(words: Words, check: Check) -> str:
 def _failure(item: Tested, outcome: Outcome) -> str:
     words = words_of(item, outcome)
     head = streams.paint("FAILED", "error", sys.stdout)
-    lines = [f"{head} {streams.shown(outcome.case.name, sys.stdout)}"]
+    lines = [f"{head} {visible(outcome.case.name, streams.encoding_of(sys.stdout))}"]
     for check in outcome.checks:
         if check.passed:
             continue

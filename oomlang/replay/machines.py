@@ -76,7 +76,9 @@ def contradiction(report: Report) -> str | None:
     scope, victim = report.scope, report.victim_memcg
     if scope is None or victim is None or victim[: len(scope)] == scope:
         return None
-    return "the victim's cgroup does not lie in the one that ran out: the report has one of the two paths wrong"
+    return (
+        "the victim's cgroup does not lie in the one that ran out: the report has one of the two paths wrong"
+    )
 
 
 def total_bounds(report: Report, swap: int | None = None) -> Interval | None:

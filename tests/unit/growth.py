@@ -29,8 +29,10 @@ def assert_linear(make: Callable[[int], T], run: Callable[[T], object], size: in
     Work that a few milliseconds are enough for is not measured any closer: it is not what somebody waits for.
     """
     small, large = make(size // _FACTOR), make(size)
+    said = ""
     for turns in (1, 3, 5):  # a busy machine gets another chance
         before, after = seconds(run, small, turns), seconds(run, large, turns)
         if after < _MOST * max(before, 0.0005):
             return
-    raise AssertionError(f"{what or run}: {size // _FACTOR}: {before:.4f} s, {size}: {after:.4f} s")
+        said = f"{what or run}: {size // _FACTOR}: {before:.4f} s, {size}: {after:.4f} s"
+    raise AssertionError(said)

@@ -109,7 +109,9 @@ def _utc(microseconds: str) -> str:
 
 _JOURNAL_JSON = Form("journal-json", _json)
 _SYSLOG_HEAD = (
-    rb"\s*+(?:<\d{1,3}>)?(?:1 )?(?P<time>" + _TIME + rb") (?:(?P<host>[^\s\[]\S{0,255}+) )?kernel(?:\[\d++\])?"
+    rb"\s*+(?:<\d{1,3}>)?(?:1 )?(?P<time>"
+    + _TIME
+    + rb") (?:(?P<host>[^\s\[]\S{0,255}+) )?kernel(?:\[\d++\])?"
     rb"(?::| - (?:-|\S++) (?:-|\[[^\]]*+\])) ?"
 )
 

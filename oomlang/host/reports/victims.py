@@ -98,7 +98,11 @@ def summary(text: bytes, name_of: Callable[[int], bytes | None]) -> Summary | No
     pid = int(ids["pid"])
     name = name_of(pid)
     mark = b",task=" + (name if name is not None else b"")
-    task = end - len(mark) if name is not None and text.endswith(mark, begin, end) else text.find(mark[:6], begin, end)
+    task = (
+        end - len(mark)
+        if name is not None and text.endswith(mark, begin, end)
+        else text.find(mark[:6], begin, end)
+    )
     return Summary(found[1], scope, text[begin:task], pid) if 0 <= begin < task else broken
 
 
@@ -111,7 +115,9 @@ def _scope(text: bytes) -> tuple[bytes | None, int]:
     if machine >= 0 and (scope < 0 or machine < scope):
         return None, machine + len(b",global_oom,task_memcg=")
     task = text.find(b",task_memcg=/", scope) if scope >= 0 else -1
-    return (text[scope + len(b",oom_memcg=") : task], task + len(b",task_memcg=")) if task >= 0 else (None, -1)
+    return (
+        (text[scope + len(b",oom_memcg=") : task], task + len(b",task_memcg=")) if task >= 0 else (None, -1)
+    )
 
 
 def _head(text: bytes, words: bytes) -> tuple[int, re.Match[bytes]] | None:
