@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,14 +105,38 @@ def print_bytes(data: bytes) -> None:
         raise file_failure("write to", "standard output", error) from error
 
 
-def print_json(value: Any) -> None:
-    """A result as JSON in UTF-8, whatever the locale says; what does not print is written as `\\u001b`."""
+def print_json(value: Mapping[str, Any] | list[Any]) -> None:
+    """A result as JSON in UTF-8, whatever the locale says; what does not print is written as `\\u001b`.
+
+    A member of the outermost object may be an iterator: its items are a list, made and written one after another, so that
+    a long one takes no memory.
+    """
+    if not isinstance(value, Mapping):
+        print_bytes(_json(value, 0) + b"\n")
+        return
+    before = b"{\n  "
+    for name, member in value.items():
+        print_bytes(before + _json(name, 1) + b": ")
+        before = b",\n  "
+        if isinstance(member, Iterator):
+            inner = b"[\n    "
+            for item in member:
+                print_bytes(inner + _json(item, 2))
+                inner = b",\n    "
+            print_bytes(b"\n  ]" if inner[:1] == b"," else b"[]")
+        else:
+            print_bytes(_json(member, 1))
+    print_bytes(b"\n}\n" if value else b"{}\n")
+
+
+def _json(value: Any, depth: int) -> bytes:
+    """A value at a depth of the whole."""
     import json
 
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # Outside of its strings JSON has only ASCII, so that any such character stands in a string.
     text = re.sub(r"[^\x20-\x7e\n]", lambda m: m[0] if m[0].isprintable() else json.dumps(m[0])[1:-1], text)
-    print_bytes(text.encode() + b"\n")
+    return (text.replace("\n", "\n" + "  " * depth) if depth else text).encode()
 
 
 def flush() -> None:

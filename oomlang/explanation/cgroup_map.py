@@ -41,7 +41,7 @@ MARKS = {"victim": "✕", "first": "▲", "protected": "■", "maybe": "?", "tas
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
     """A rectangle of the map. kind: one of `KINDS`, or `memcg`. name: for people who do not see it. pid: of a task with a
-    row of its own. text, value: what fits into it; may be empty.
+    row of its own. text, value: what fits into it; may be empty. cut: cgroups below this one that find no room in it.
     """
 
     kind: str
@@ -50,6 +50,7 @@ class Tile:
     text: str = ""
     value: str = ""
     pid: int | None = None
+    cut: int = 0
 
 
 @dataclass(slots=True)
@@ -100,16 +101,15 @@ class _Kinds:
 
 def _tree(explanation: Explanation) -> _Group:
     groups: dict[Memcg | None, _Group] = {}
-
-    def group(memcg: Memcg | None) -> _Group:
-        if memcg not in groups:
-            groups[memcg] = _Group(memcg)
-            if memcg is not None and memcg.parent is not None:
-                group(memcg.parent).groups.append(groups[memcg])
-        return groups[memcg]
-
     for candidate in explanation.decision.candidates:
-        group(candidate.memcg).tasks.append(candidate)
+        memcg = candidate.memcg
+        if memcg not in groups:
+            for at in memcg.chain if memcg is not None else (None,):
+                if at not in groups:
+                    groups[at] = _Group(at)
+                    if at is not None and at.parent is not None:
+                        groups[at.parent].groups.append(groups[at])
+        groups[memcg].tasks.append(candidate)
     tops = [g for memcg, g in groups.items() if memcg is None or memcg.parent is None]
     top = tops[0] if len(tops) == 1 else _Group(None, groups=tops)
     _measure(top)
@@ -126,9 +126,20 @@ def weight(candidate: Candidate) -> int:
     return candidate.facts.get("rss", 0) + candidate.facts.get("swap", 0)
 
 
-def _measure(group: _Group) -> None:
-    for below in group.groups:
-        _measure(below)
+def _below(top: _Group) -> list[_Group]:
+    """A cgroup and all below it, parents first; they may be as deep as a path is long, so without recursion."""
+    found = [top]
+    for group in found:
+        found += group.groups
+    return found
+
+
+def _measure(top: _Group) -> None:
+    for group in reversed(_below(top)):
+        _measure_one(group)
+
+
+def _measure_one(group: _Group) -> None:
     children = sum(below.size for below in group.groups)
     tasks = float(sum(map(weight, group.tasks)))
     known = group.memcg.facts.get("memcg.usage") if group.memcg is not None and group.memcg.path else None
@@ -138,14 +149,16 @@ def _measure(group: _Group) -> None:
 
 def _lay(group: _Group, box: Box, kinds: _Kinds, listed: frozenset[int]) -> Iterator[Tile]:
     path = path_text(group.memcg.path) if group.memcg is not None else group.title
+    inner = Box(box.x + _GAP, box.y + _TITLE, box.width - 2 * _GAP, box.height - _TITLE - _GAP)
+    drawn = inner.width >= 2 and inner.height >= 2  # which ends this after some thirty levels
     yield Tile(
         kind="memcg",
         box=box,
         name=f"cgroup {path}, {size(round(group.size))}",
         text=_fit(f"{group.title}  {size(round(group.size))}", box.width) if box.height >= _TITLE else "",
+        cut=0 if drawn else len(_below(group)) - 1,
     )
-    inner = Box(box.x + _GAP, box.y + _TITLE, box.width - 2 * _GAP, box.height - _TITLE - _GAP)
-    if inner.width < 2 or inner.height < 2:
+    if not drawn:
         return
     children = sum(below.size for below in group.groups)
     room = max(0.0, group.size - children)

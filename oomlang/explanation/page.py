@@ -65,6 +65,7 @@ def _values(explanation: Explanation, focuses: Sequence[Focus]) -> dict[str, Any
         "width": f"{WIDTH:g}",
         "height": f"{HEIGHT:g}",
         "tiles": [_tile(tile) for tile in drawn],
+        "cut": sum(tile.cut for tile in drawn),
         "legend": [
             {"kind": kind, "mark": MARKS[kind], "meaning": meaning}
             for kind, meaning in KINDS.items()

@@ -29,7 +29,10 @@ _KEYS = {Builtin.BADNESS: "badness", Builtin.YOUNGER: "start", Builtin.PID: "pid
 def structure(
     explanation: Explanation, focuses: tuple[Focus, ...] = (), limit: int | None = None
 ) -> dict[str, Any]:
-    """Everything that the text says, and every value that it is about."""
+    """Everything that the text says, and every value that it is about.
+
+    `unevaluated`, `ranking`, `skipped` and `tasks` are iterators: a large machine's would take a gigabyte at once.
+    """
     decision, situation = explanation.decision, explanation.situation
     event = situation.machine.event
     taken = situation.taken_at
@@ -68,20 +71,20 @@ def structure(
             "certain": explanation.stock.certain,
         },
         "differs": explanation.differs,
-        "unevaluated": [
+        "unevaluated": (
             {"rule": decider_structure(u.rule), "pids": [c.pid for c in u.candidates], "missing": list(u.missing)}
             for u in decision.unevaluated
-        ],
+        ),
         "candidates": len(decision.ranking),
-        "ranking": [
+        "ranking": (
             _candidate(explanation, c, place)
             for place, c in enumerate(islice(decision.ranking, limit), start=1)
-        ],
-        "skipped": [
+        ),
+        "skipped": (
             {**_task(e.candidate), "cause": cause_structure(e.cause)}
             for e in sorted(decision.exclusions, key=lambda e: e.candidate.pid)
-        ],
-        "tasks": [_focus(focus) for focus in focuses],
+        ),
+        "tasks": (_focus(focus) for focus in focuses),
     }  # fmt: skip
 
 

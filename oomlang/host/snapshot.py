@@ -118,8 +118,10 @@ def read_snapshot(data: bytes) -> MachineFacts:
     """The facts of a snapshot. Errors: `SnapshotError` for anything else, whatever bytes it has."""
     try:
         parsed = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SnapshotError("", f"this is no JSON: {error}") from error
+    except RecursionError as error:
+        raise SnapshotError("", "this is no JSON that can be read: it is nested too deep") from error
     top = _Reader(parsed, "")
     version = (
         top.get("oomlang_snapshot").value
@@ -210,8 +212,8 @@ class _Reader:
         text = self.text()
         if not text.startswith("/"):
             raise self.fail("a path begins with /")
-        path = tuple(_read_name(part, self) for part in text[1:].split("/")) if text != "/" else ()
-        if any(part in (b"", b".", b"..") for part in path):
+        path = tuple(_read_name(text[1:], self).split(b"/")) if text != "/" else ()
+        if not {b"", b".", b".."}.isdisjoint(path):
             raise self.fail("no path of a cgroup")
         return path
 
@@ -235,6 +237,8 @@ def _read_name(text: str, at: _Reader) -> bytes:
             raise at.fail("a backslash stands for a backslash as \\\\, and for a byte as \\xff")
         return chr(0xDC00 + int(match[1], 16)) if match[1] else "\\"
 
+    if text.isascii() and "\\" not in text:  # nearly always
+        return text.encode()
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise at.fail("half a character")
     # Lone surrogates stand for bytes in between; `\x41` is as good a spelling of a byte as any.

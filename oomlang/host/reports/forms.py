@@ -77,8 +77,12 @@ def _json(line: bytes) -> Message | None:
             return None
     else:
         return None
-    host, time = (entry.get(k, "") for k in ("_HOSTNAME", "__REALTIME_TIMESTAMP"))
-    return Message(text, str(host).encode("utf-8", "replace"), _utc(str(time)).encode("utf-8", "replace"))
+    host, time = (entry.get(k) for k in ("_HOSTNAME", "__REALTIME_TIMESTAMP"))
+    return Message(
+        text,
+        host.encode("utf-8", "replace") if isinstance(host, str) else b"",
+        _utc(time).encode("utf-8", "replace") if isinstance(time, str) else b"",
+    )
 
 
 def _entry(line: bytes) -> dict[str, object] | None:
