@@ -150,8 +150,8 @@ def compile(
     component of a path gets into the object. target: the kernel interface to compile for. clang: the compiler to use in
     place of the first one on the PATH that is new enough.
 
-    Raises `OomlangError` where the policy is wrong, `EnvironmentLacks` where clang or the libbpf headers are missing,
-    `InternalError` where the object fails our own checks, `ValueError` for an unknown target.
+    Raises `OomlangError` where the policy is wrong, `EnvironmentLacks` where clang or the libbpf headers are missing or
+    clang does not do its work, `InternalError` where the object fails our own checks, `ValueError` for an unknown target.
     """
     from oomlang.targets.bpf.clang import Clang
 
@@ -173,9 +173,16 @@ def compile(
             image = started.compile(program.c_source)
         finally:
             importing.join()
+    from oomlang.objects.elf import read_object
     from oomlang.targets.bpf.elf_checks import check_object
+    from oomlang.objects.metadata import SECTION
     from oomlang.targets.bpf.seal import digest, seal
 
+    if read_object(image).section(SECTION) is None:  # what is in every C of ours is not in the object
+        raise EnvironmentLacks(
+            f"`{started.program}` made its object of something else than the C that it was given",
+            mend="try another clang: set OOMLANG_CLANG to its path",
+        )
     check_object(image, program.metadata)
     image = seal(image)
     sealed_with = digest(image)

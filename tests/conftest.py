@@ -13,6 +13,7 @@ import ctypes
 import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -80,6 +81,17 @@ def _machine_pids() -> str | None:
     )
 
 
+def _mount_namespace() -> str | None:
+    """Whether a test can mount something where nobody else sees it."""
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "true"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except FileNotFoundError:
+        return "no unshare (Debian's package util-linux)"
+    return done.stderr.strip() or None
+
+
 REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "clang": lambda: _program("clang-19", "clang-19"),
@@ -87,6 +99,7 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "btf": _btf,
     "bpf": _bpf,
     "machine pids": _machine_pids,
+    "mount namespace": _mount_namespace,
     "chromium": lambda: _program("chromium", "chromium"),
     "qemu": lambda: _program("qemu-system-x86_64", "qemu-system-x86"),
 }

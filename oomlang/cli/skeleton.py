@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import tempfile
 
 from oomlang.diagnostics import EnvironmentLacks
+from oomlang.tool import Endless, Tool, words, work_folder, write_file
 
 _SECONDS = 60
+_MOST = 256 << 20  # bytes; a byte of the object becomes up to four of C
 _NAME_BYTES = 40  # bpftool allows 63 in all, and libbpf's names of maps are made from it
 
 # Debian keeps it where an ordinary user's PATH does not look.
@@ -29,34 +29,25 @@ def skeleton(image: bytes, stem: str) -> bytes:
             "a skeleton needs bpftool, and there is none in PATH",
             mend="install it (Debian and Fedora: package bpftool; Ubuntu: linux-tools-generic)",
         )
-    with tempfile.TemporaryDirectory(prefix="oomlang-") as folder:
+    with work_folder() as folder:
         file = os.path.join(folder, "policy.bpf.o")
-        with open(file, "wb") as out:
-            out.write(image)
-        command = [bpftool, "gen", "skeleton", file, "name", c_name(stem)]
-        try:
-            run = subprocess.run(
-                command, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
-            )
-        except subprocess.TimeoutExpired as error:
-            raise EnvironmentLacks(
-                f"bpftool was still making the skeleton after {_SECONDS} s",
-                mend=f"try it yourself: {bpftool} version",
-            ) from error
-        except OSError as error:
-            raise EnvironmentLacks(
-                f"cannot run {bpftool}: {error.strerror}", mend="install bpftool again"
-            ) from error
-    words = run.stderr.decode("utf-8", "backslashreplace").replace(folder + os.sep, "").strip()
-    if run.returncode != 0 or not run.stdout:
-        end = (
-            f"was killed by signal {-run.returncode}" if run.returncode < 0 else "could not make the skeleton"
-        )
+        write_file(file, image)
+        with Tool(
+            [bpftool, "gen", "skeleton", file, "name", c_name(stem)], mend="install bpftool again", most=_MOST
+        ) as tool:
+            try:
+                ended = tool.finish(time_limit=_SECONDS)
+            except Endless as error:
+                raise EnvironmentLacks(
+                    f"`{bpftool} gen skeleton` {error}", mend=f"try it yourself: {bpftool} version"
+                ) from error
+    if ended.code != 0 or not ended.out:
+        end = f"was killed by signal {-ended.code}" if ended.code < 0 else "could not make the skeleton"
+        said = words(ended.err.replace(os.fsencode(folder + os.sep), b""))
         raise EnvironmentLacks(
-            f"bpftool {end}" + (f":\n{words}" if words else ""),
-            mend="a newer bpftool may help; 7.0 is known to work",
+            f"bpftool {end}; it says:\n{said}", mend="a newer bpftool may help; 7.0 is known to work"
         )
-    return run.stdout
+    return ended.out
 
 
 def c_name(stem: str) -> str:
