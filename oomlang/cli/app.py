@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 import oomlang
-from oomlang.cli import failures, streams
+from oomlang.cli import failures, signals, streams
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -128,6 +128,11 @@ def program(ctx: click.Context) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; never raises."""
+    with signals.as_exceptions():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         streams.prepare()
         instruction = os.environ.get(COMPLETION_VARIABLE)
