@@ -4,7 +4,7 @@ PYTHON_ENV := .venv/bin/python
 # For one test: make test ARGS="tests/unit/syntax -k printer"
 ARGS ?=
 
-.PHONY: help setup demo test check lint types imports docs docs-check fmt bench kernel test-vm clean distclean
+.PHONY: help setup setup-tests demo test check lint types imports docs docs-check fmt bench kernel test-vm clean distclean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -13,10 +13,14 @@ help: ## this list
 setup:
 	@tools/setup
 
+# Where CI=true, no test may be skipped, and so all that any of them needs is installed.
+setup-tests:
+	@tools/setup $(if $(filter true,$(CI)),tests)
+
 demo: setup ## compile an example policy and look at the result
 	@tools/demo
 
-test: setup ## the everyday tests (all but tests/vm)
+test: setup-tests ## the everyday tests (all but tests/vm)
 	@$(PYTHON_ENV) -m pytest -n auto --dist loadgroup --ignore=tests/vm $(ARGS)
 
 check: lint types imports docs-check ## linters, types, layers, generated pages
@@ -48,7 +52,8 @@ bench: ## measure the compiler against bare clang
 kernel: setup ## build the test kernel with the OOM hooks (minutes)
 	@$(PYTHON_ENV) vm/build-kernel
 
-test-vm: kernel ## tests that need the test kernel and QEMU
+test-vm: setup ## tests that need the test kernel and QEMU
+	@vm/prepare
 	@$(PYTHON_ENV) -m pytest tests/vm $(ARGS)
 
 clean: ## remove what was built; distclean removes the environment too

@@ -354,7 +354,7 @@ def kvm_works(kernel_dir: Path) -> bool:
             argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PROBE_LIMIT
         )
     except FileNotFoundError as exc:
-        raise EnvironmentLacks("qemu-system-x86_64 is missing; run tools/setup vm") from exc
+        raise EnvironmentLacks("qemu-system-x86_64 is missing; vm/prepare installs it") from exc
     except subprocess.TimeoutExpired:
         return False
     return b"Unable to mount root fs" in done.stdout

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,8 +39,15 @@ def use_environment() -> None:
 
 
 def end_like_an_interrupt() -> None:
-    """Makes SIGTERM clean up on the way out, as an exception does; for scripts."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Makes signals that ask for an end clean up on the way out, as an exception does; for scripts."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # one is enough
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+            signal.signal(number, end)
 
 
 def say(text: str) -> None:
@@ -75,25 +84,56 @@ def install_packages(packages: Sequence[str]) -> None:
         return
     command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
     if os.geteuid() != 0:
-        raise EnvironmentLacks(f"packages are missing; install them with: sudo {' '.join(command)}")
+        by_hand = f"sudo apt-get update && sudo {' '.join(command)}"
+        raise EnvironmentLacks(f"packages are missing, and only root can install them. Run: {by_hand}")
     say(f"installing: {' '.join(missing)}")
     apt(*command)
 
 
+def candidate(package: str) -> str:
+    """The version that apt would install; gets the package lists where they do not know the package."""
+    for attempt in range(2):
+        shown = apt("apt-cache", "policy", package)
+        if found := re.search(r"^\s*Candidate: (\d\S*)", shown, re.MULTILINE):
+            return found[1]
+        if attempt == 0:
+            update_package_lists()
+    raise EnvironmentLacks(
+        f"apt knows no {package}, and its package lists are new: this needs Debian 12's sources"
+    )
+
+
+@functools.cache
+def update_package_lists() -> None:
+    """Gets apt's package lists, as root; else raises EnvironmentLacks with the command that would. Once is enough."""
+    if os.geteuid() != 0:
+        raise EnvironmentLacks("apt's package lists are empty or old. Run: sudo apt-get update")
+    say("getting apt's package lists")
+    if error := _run_apt("apt-get", "update")[1]:
+        raise EnvironmentLacks(f"apt-get update failed:\n{error}")
+
+
 def apt(*command: str, folder: Path | None = None) -> str:
     """Runs one of apt's commands; its standard output. Package lists may be absent or old: then gets them, tries again."""
-    errors = ""
     if not shutil.which(command[0]):
         raise EnvironmentLacks(f"there is no {command[0]}: this needs Debian")
-    for attempt in (command, ("apt-get", "update"), command):
-        done = subprocess.run(
-            attempt, cwd=folder, capture_output=True, text=True, check=False, timeout=1200,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )  # fmt: skip
-        if done.returncode == 0 and attempt is command:
-            return done.stdout
-        errors = done.stderr
-    raise EnvironmentLacks(f"{' '.join(command)} failed:\n{errors.strip()}")
+    out, error = _run_apt(*command, folder=folder)
+    if error:
+        update_package_lists()
+        out, error = _run_apt(*command, folder=folder)
+    if error:
+        raise EnvironmentLacks(f"{' '.join(command)} failed:\n{error}")
+    return out
+
+
+def _run_apt(*command: str, folder: Path | None = None) -> tuple[str, str]:
+    """What it printed, and its complaint where it failed."""
+    patient = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]
+    done = subprocess.run(
+        [command[0], *patient, *command[1:]], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        errors="replace", check=False, timeout=1800, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+    )  # fmt: skip
+    return done.stdout, "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
 
 @contextlib.contextmanager
