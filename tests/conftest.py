@@ -5,8 +5,9 @@ A test that needs more of the machine than Python says so:
     @pytest.mark.needs("clang", "bpf")
 
 Without it the test is skipped, and the skip says what is missing and where it comes from. Under CI=true it
-fails instead, as does every other skip: a CI run that quietly tests less is worse than a red one. Only a test
-marked `may_skip("why")` may be skipped there. A requirement that is not known here is an error everywhere.
+fails instead, as does every other skip: a CI run that quietly tests less is worse than a red one. `tools/setup
+tests` installs what can be installed; only a test marked `may_skip("why")`, for what a machine cannot have, may be
+skipped there. A requirement that is not known here is an error everywhere.
 """
 
 import ctypes
@@ -72,6 +73,11 @@ def _bpf() -> str | None:
     return f"BPF tracing programs cannot be loaded ({why}; libbpf's probe said {answer})"
 
 
+def _bpf_file_system() -> str | None:
+    kinds = [line.split(" ")[2] for line in Path("/proc/mounts").read_text().splitlines()]
+    return None if "bpf" in kinds else "none is mounted (mount -t bpf bpf /sys/fs/bpf)"
+
+
 def _machine_pids() -> str | None:
     initial = os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"  # include/linux/proc_ns.h
     return (
@@ -100,8 +106,16 @@ REQUIREMENTS: dict[str, Callable[[], str | None]] = {
     "bpf": _bpf,
     "machine pids": _machine_pids,
     "mount namespace": _mount_namespace,
+    "bpf file system": _bpf_file_system,
     "chromium": lambda: _program("chromium", "chromium"),
+    "fish": lambda: _program("fish", "fish"),
+    "gcc": lambda: _program("gcc", "gcc"),
+    "make": lambda: _program("make", "make"),
+    "ninja": lambda: _program("ninja", "ninja-build"),
+    "patch": lambda: _program("patch", "patch"),
     "qemu": lambda: _program("qemu-system-x86_64", "qemu-system-x86"),
+    "zsh": lambda: _program("zsh", "zsh"),
+    "zstd": lambda: _program("zstd", "zstd"),
 }
 """Name of a requirement → what is missing, or None. Each is asked at most once a run."""
 

@@ -60,7 +60,7 @@ def main() -> None:
             adj.write(str(wanted.get("oom_score_adj", 0)))
     except PermissionError:
         pass  # a root without CAP_SYS_RESOURCE cannot go down; who compares asks /proc what became of it
-    os.nice(wanted.get("nice", 0))
+    os.setpriority(os.PRIO_PROCESS, 0, wanted.get("nice", 0))  # whatever the tests' own is
     for _ in range(wanted.get("threads", 1) - 1):
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     if "comm" in wanted:

@@ -73,4 +73,4 @@ def test_an_unknown_group_is_a_usage_error(bare_machine: Path) -> None:
     done = setup(bare_machine, "kitchen")
 
     assert done.returncode == 2
-    assert "no such group: kitchen (there is: bench)" in done.stderr
+    assert "no such group: kitchen (there are: tests, bench)" in done.stderr

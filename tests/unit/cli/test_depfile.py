@@ -1,7 +1,6 @@
 """Dependency files, read by the programs that they are for."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -29,10 +28,9 @@ def test_a_depfile_is_written_beside_the_output(call: Callable[..., Outcome], fo
     assert Path("out/p.d").read_text() == "out/p.bpf.c: my\\ policy.oom\n"
 
 
+@pytest.mark.needs("make")
 @pytest.mark.parametrize("name", NAMES)
 def test_make_reads_every_name(folder: Path, name: str) -> None:
-    if shutil.which("make") is None:
-        pytest.skip("no make (Debian's package make)")
     output, policy = f"{name}.o", f"{name}.oom"
     Path("deps").write_bytes(depfile_text(output, [policy]))
     # The rule has neither name in it: make can only have them from the depfile.
@@ -47,11 +45,9 @@ def test_make_reads_every_name(folder: Path, name: str) -> None:
     assert subprocess.run(query, check=False, timeout=60).returncode == 1
 
 
-@pytest.mark.may_skip("oomlang itself does not need ninja")
+@pytest.mark.needs("ninja")
 @pytest.mark.parametrize("name", NAMES)
 def test_ninja_reads_every_name(folder: Path, name: str) -> None:
-    if shutil.which("ninja") is None:
-        pytest.skip("no ninja (Debian's package ninja-build)")
     output, policy = f"{name}.o", f"{name}.oom"
     Path("deps").write_bytes(depfile_text(output, [policy]))
     escaped = output.replace("$", "$$").replace(" ", "$ ").replace(":", "$:")

@@ -1,6 +1,5 @@
 """`oomlang fmt`."""
 
-import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -49,12 +48,10 @@ def test_check_lists_what_would_change_and_writes_nothing(call: Call, policy: Pa
 @pytest.mark.parametrize(
     "text", [UNFORMATTED, UNFORMATTED.strip(), b"\xef\xbb\xbfkill  highest rss", b"kill highest rss\r\n"]
 )
-@pytest.mark.may_skip("oomlang itself does not need patch")
+@pytest.mark.needs("patch")
 def test_a_diff_is_one_that_patch_applies(
     call: Call, policy: Path, text: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shutil.which("patch") is None:
-        pytest.skip("no patch (Debian's package patch)")
     monkeypatch.chdir(policy.parent)
     policy.write_bytes(text)
     outcome = call("fmt", "--diff", policy.name)

@@ -145,7 +145,6 @@ def _chromium(folder: Path, text: str, *arguments: str) -> subprocess.CompletedP
 
 
 @pytest.mark.needs("chromium")
-@pytest.mark.may_skip("the browser is a large package, which tools/setup does not install")
 def test_a_browser_takes_every_element_and_applies_the_style(tmp_path: Path) -> None:
     found = explained("kill highest rss\n", HOSTILE_HOST)
     text = page(found)
@@ -157,7 +156,6 @@ def test_a_browser_takes_every_element_and_applies_the_style(tmp_path: Path) -> 
 
 
 @pytest.mark.needs("chromium")
-@pytest.mark.may_skip("the browser is a large package, which tools/setup does not install")
 @pytest.mark.parametrize("scheme, background", [("light", "#ffffff"), ("dark", "#14171c")])
 def test_light_and_dark(tmp_path: Path, scheme: str, background: str) -> None:
     shot = tmp_path / "page.png"

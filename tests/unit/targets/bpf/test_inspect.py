@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -258,8 +257,7 @@ def test_a_program_of_this_machine() -> None:
     assert "for another machine" in refusal(Path("/bin/true").read_bytes())
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
-@pytest.mark.may_skip("gcc is nothing that the project needs")
+@pytest.mark.needs("gcc")
 def test_an_object_for_this_machine(tmp_path: Path) -> None:
     source, out = tmp_path / "x.c", tmp_path / "x.o"
     source.write_text("int x(void) { return 1; }\n")
