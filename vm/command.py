@@ -49,5 +49,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     for record in log:
         print(f"[{record.seconds:12.6f}] {record.text}")
     if done["timed_out"]:
-        print(f"vm/run: still running after {options.timeout:.0f} s", file=sys.stderr)
+        print(f"vm/run: still running after {done['seconds']:.0f} s", file=sys.stderr)
     return int(done["exit"]) if done["exit"] >= 0 else 128 - int(done["exit"])

@@ -30,7 +30,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 def _until(stage: Stage, holds: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
     """The counters, as soon as something holds for them."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * stage.vm.patience
     while not holds(counters := stage.counters()):
         assert time.monotonic() < end, counters
     return counters
@@ -122,7 +122,7 @@ def test_kill_nothing_kills_nobody_until_somebody_makes_room(stage: Stage) -> No
     assert stage.outcome(mark).decision == ("", "")
     assert stage.counters()["candidates"] == 0
     vm.call("kill", name="first")  # from outside: the charge that spins finds room
-    end = time.monotonic() + 30
+    end = time.monotonic() + 30 * vm.patience
     while "ready" not in vm.call("report", name="second")["stdout"]:
         assert time.monotonic() < end
     assert stage.outcome(mark).victim == ""

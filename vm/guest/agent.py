@@ -25,7 +25,7 @@ OUTPUT_LIMIT = 4 << 20
 # mlockall(2): all that is mapped, and all that will be.
 MCL_CURRENT, MCL_FUTURE = 1, 2
 # Seconds for what takes none unless something is stuck: a killed process to end, an empty cgroup to go away.
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 Json = Any
 
@@ -197,9 +197,11 @@ class Agent:
         end = time.monotonic() + seconds
         while not condition():
             left = end - time.monotonic()
+            self.pump(
+                max(0.0, min(left, 0.1))
+            )  # once at least: the guest may have stood still until the time was up
             if left <= 0:
-                return False
-            self.pump(min(left, 0.1))
+                return bool(condition())
         return True
 
     def named(self, name: str) -> Child:
@@ -270,7 +272,7 @@ class Agent:
         """Whether there is such a file."""
         return os.path.lexists(path)
 
-    def op_wait_file(self, path: str, contains: str, timeout: float = 30) -> Json:
+    def op_wait_file(self, path: str, contains: str, timeout: float = PATIENCE) -> Json:
         """Waits until a file contains a text; true if it came to that."""
         return self.until(timeout, lambda: contains in self.op_read(path))
 
@@ -304,7 +306,7 @@ class Agent:
     # --- operations: processes --------------------------------------------------------------------
 
     def op_spawn(
-        self, name: str, argv: list[str], timeout: float = 60, ready: str | None = None, **how: Json
+        self, name: str, argv: list[str], timeout: float = PATIENCE, ready: str | None = None, **how: Json
     ) -> Json:
         """Starts a process; with `ready`, waits for a line that begins so, or for the process to end."""
         child = self.spawn(name, argv, **how)
@@ -327,7 +329,7 @@ class Agent:
             os.close(child.stdin)
             child.stdin = -1
 
-    def op_ask(self, name: str, line: str, timeout: float = 30) -> Json:
+    def op_ask(self, name: str, line: str, timeout: float = PATIENCE) -> Json:
         """Writes a line to a process and waits for its next whole line of output, which it gives back."""
         child = self.named(name)
         begin = len(child.output[child.stdout])
@@ -346,7 +348,7 @@ class Agent:
         self.pump(0)
         return self.named(name).report()
 
-    def op_wait(self, names: list[str], timeout: float = 60, until: str = "all") -> Json:
+    def op_wait(self, names: list[str], timeout: float = PATIENCE, until: str = "all") -> Json:
         """Waits for all or any of these processes to end; reports them either way."""
         children = [self.named(name) for name in names]
         check = all if until == "all" else any
@@ -365,7 +367,7 @@ class Agent:
     def op_run(
         self,
         argv: list[str],
-        timeout: float = 60,
+        timeout: float = PATIENCE,
         stdin: str = "",
         kill_after: float | None = None,
         **how: Json,
@@ -396,7 +398,7 @@ class Agent:
             killed, timed_out = True, kill_after is None or limit == timeout
             os.kill(child.pid, 9)
             self.until(PATIENCE, lambda: child.status is not None)
-        self.until(0.5, finished)
+        self.until(2, finished)
         for fd in list(child.open):
             self.close(child, fd)
         if child.stdin >= 0:

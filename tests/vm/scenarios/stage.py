@@ -178,7 +178,7 @@ class Stage(Machine):
 
     def until_logged(self, since: int, pattern: str, seconds: float = 30) -> None:
         """Back when the kernel has said something."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * self.vm.patience
         while not any(re.search(pattern, record.text) for record in self.vm.log(since)):
             assert time.monotonic() < end, f"the log has no {pattern}"
 
