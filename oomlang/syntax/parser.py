@@ -7,6 +7,7 @@ taken apart into statements, so that each gets its own message.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -84,11 +85,16 @@ def _parser() -> Lark:
     # Made under another name and renamed, so that a second oomlang never reads half of it.
     try:
         handle, name = tempfile.mkstemp(dir=os.path.dirname(cached))
-        os.close(handle)
-        parser = _build(grammar, cache=name)
-        os.replace(name, cached)
     except OSError:
         return _build(grammar, cache=False)
+    os.close(handle)
+    try:
+        parser = _build(grammar, cache=name)
+        with contextlib.suppress(OSError):
+            os.replace(name, cached)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)  # where something, a signal perhaps, came between
     return parser
 
 

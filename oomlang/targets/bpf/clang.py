@@ -21,7 +21,7 @@ MINIMUM_VERSION = 15
 TIME_LIMIT = 300.0
 """Seconds. A policy at the limit of rules takes a small part of it."""
 
-_VERSION_LIMIT = 20.0
+_VERSION_LIMIT = 60.0
 _TRIAL_LIMIT = 30.0
 _MAX_OBJECT = 32 << 20
 _CANDIDATES = ("clang", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15")
@@ -36,6 +36,7 @@ _FLAGS = (
     "-x", "c", "-std=gnu11", "-O2", "-g", "-target", "bpfel", "-mcpu=v3", "-Wall", "-Wno-unused-function",
     "-Wno-compare-distinct-pointer-types", "-fno-ident", "-fdebug-compilation-dir=.", "-c",
 )  # fmt: skip
+_OF_THE_STACK = re.compile(rb"PLEASE submit a bug report|Stack dump:|0\.\t| *#[0-9]+ 0x")
 _TRIAL = b"int trial;\n"
 
 _NOT_WRITTEN: Final = {
@@ -258,6 +259,4 @@ def _signal_of(code: int) -> int:
 
 def _without_trace(said: bytes) -> bytes:
     """A crash's words without the stack and the plea to report it to others: it is seldom their fault."""
-    lines = said.split(b"Stack dump:", 1)[0].splitlines()
-    kept = [line for line in lines if not line.startswith(b"PLEASE submit a bug report")]
-    return b"\n".join(kept) or said
+    return b"\n".join(line for line in said.splitlines() if not _OF_THE_STACK.match(line))

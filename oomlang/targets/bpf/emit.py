@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -347,22 +346,15 @@ def _ascii_lines(text: str) -> list[str]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from oomlang.data import cache_path, data_path
-
-    # A template's byte code is kept under the hash of its text, as the parser's tables are.
-    cache = cache_path("templates")
-    if cache is not None:
-        try:
-            os.makedirs(cache, mode=0o700, exist_ok=True)
-        except OSError:
-            cache = None
+    from oomlang.data import data_path
+    from oomlang.targets.bpf.template_cache import template_cache
 
     return Environment(
         loader=FileSystemLoader(data_path("templates")),
         undefined=StrictUndefined,
-        bytecode_cache=FileSystemBytecodeCache(cache) if cache is not None else None,
+        bytecode_cache=template_cache(),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
