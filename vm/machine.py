@@ -118,11 +118,16 @@ def apt(*command: str, folder: Path | None = None) -> str:
     if not shutil.which(command[0]):
         raise EnvironmentLacks(f"there is no {command[0]}: this needs Debian")
     out, error = _run_apt(*command, folder=folder)
-    if error:
+    if not error:
+        return out
+    refusal = None
+    try:
         update_package_lists()
-        out, error = _run_apt(*command, folder=folder)
+    except EnvironmentLacks as exc:
+        refusal = exc  # one source of several that is broken need not matter
+    out, error = _run_apt(*command, folder=folder)
     if error:
-        raise EnvironmentLacks(f"{' '.join(command)} failed:\n{error}")
+        raise refusal or EnvironmentLacks(f"{' '.join(command)} failed:\n{error}")
     return out
 
 

@@ -69,6 +69,30 @@ def test_a_failing_apt_get_is_heard(bare_machine: Path) -> None:
     assert "tools/setup: apt-get update failed.\n" in done.stderr
 
 
+def test_empty_package_lists_are_got_once(bare_machine: Path) -> None:
+    give(bare_machine, "id", "echo 0")
+    calls = bare_machine / "calls"
+    give(
+        bare_machine,
+        "apt-get",
+        f'echo "$1" >> {calls}; [ $1 = update ] && exit\necho "E: Unable to locate package"; exit 100',
+    )
+
+    done = setup(bare_machine)
+
+    assert done.returncode == 3
+    assert calls.read_text().split() == ["install", "update", "install"]
+    assert "E: Unable to locate package\n\ntools/setup: apt-get could not install" in done.stderr
+
+
+def test_what_single_tests_need_is_a_group(bare_machine: Path) -> None:
+    done = setup(bare_machine, "tests")
+
+    assert done.returncode == 3
+    for package in ("chromium", "gcc", "ninja-build", "patch", "zstd"):
+        assert f" {package}" in done.stderr
+
+
 def test_an_unknown_group_is_a_usage_error(bare_machine: Path) -> None:
     done = setup(bare_machine, "kitchen")
 

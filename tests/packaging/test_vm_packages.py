@@ -104,6 +104,15 @@ def test_a_failing_update_is_heard(debian_: Path) -> None:
         kernel.source_version()
 
 
+def test_one_broken_source_of_several_is_no_matter(debian_: Path) -> None:
+    script = debian_ / "bin/apt-get"
+    script.write_text(
+        script.read_text().replace("cp mirror lists;;", "cp mirror lists; echo 404 >&2; exit 100;;")
+    )
+    install_packages(("gcc",))
+    assert (debian_ / "installed").read_text() == "gcc\n"
+
+
 def test_without_root_the_exact_command_is_said(debian_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EnvironmentLacks, match=r"Run: sudo apt-get update$"):
