@@ -174,8 +174,8 @@ def compile(
         finally:
             importing.join()
     from oomlang.objects.elf import read_object
-    from oomlang.targets.bpf.elf_checks import check_object
     from oomlang.objects.metadata import SECTION
+    from oomlang.targets.bpf.elf_checks import check_object
     from oomlang.targets.bpf.seal import digest, seal
 
     if read_object(image).section(SECTION) is None:  # what is in every C of ours is not in the object

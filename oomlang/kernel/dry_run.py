@@ -236,7 +236,10 @@ class _Layout:
             end, pid, covered, never, verdict, event_rule = self._head.unpack_from(data, at)
             if end:
                 return DryRun(
-                    verdict=Verdict(verdict), event_rule=event_rule, records=tuple(records), victim=pid or None
+                    verdict=Verdict(verdict),
+                    event_rule=event_rule,
+                    records=tuple(records),
+                    victim=pid or None,
                 )
             guard = Guard(covered)
             if guard is not Guard.NONE:

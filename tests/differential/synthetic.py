@@ -31,7 +31,9 @@ def synthetic_c(c_source: str) -> str:
     changed = c_source.replace("bpf_ktime_get_boot_ns()", "synthetic_now").replace(
         "bpf_get_current_pid_tgid() >> 32", "synthetic_invoker"
     )
-    changed = changed.replace("struct event {", "extern u64 synthetic_now, synthetic_invoker;\nstruct event {")
+    changed = changed.replace(
+        "struct event {", "extern u64 synthetic_now, synthetic_invoker;\nstruct event {"
+    )
     # The kfunc is only in a kernel with the hooks; the programs that call it are not loaded here.
     changed = changed.replace("unsigned long src__sz) __ksym;", "unsigned long src__sz) __ksym __weak;")
     return changed + _ADDED.replace("MEMORY_BYTES", str(BYTES))
