@@ -19,6 +19,10 @@ from oomlang.records import dataclass
 SECTION: Final = ".oomlang"
 FORMAT: Final = 2
 LANGUAGE_VERSION: Final = 1
+KNOBS: Final = ".data.inputs"
+"""The map of all inputs that are not per memcg, and the section of their variables."""
+ANSWERED: Final = "answered"
+"""The map of what was asked about cgroups before."""
 
 _MAX_BYTES = 4 << 20
 _LAST_LINE = (1 << 22) - 1  # the kernel's struct bpf_line_info has 22 bits for a line

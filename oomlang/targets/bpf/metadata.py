@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oomlang.ir import nodes as ir
 from oomlang.objects.metadata import (
+    ANSWERED,
+    KNOBS,
     LANGUAGE_VERSION,
     Input,
     Let,
@@ -20,12 +22,6 @@ from oomlang.targets.bpf.lines import Owned
 from oomlang.targets.bpf.readers import C_TYPES
 from oomlang.targets.bpf.seal import UNSEALED
 from oomlang.targets.bpf.views import Collector
-
-KNOBS = ".data.inputs"
-"""The section of all inputs that are not per memcg."""
-
-ANSWERED = "answered"
-"""The map of what was asked about cgroups before."""
 
 _VALUE_BYTES = {"__s32": 4, "__u8": 1, "__s64": 8}
 
