@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 MEMCG_INPUT_ENTRIES = 4096
 """Cgroups that a per-memcg input can have a value for."""
 
-_CHUNKS = 24
-"""Functions that the rules of a kind are cut into at most: a program has 256 in all."""
+_GROUP = 64
+"""Rules that share a function where there are many: each is verified once and by itself, a program has 256 functions, and
+BPF's jumps reach 32,767 instructions.
+"""
 
-_CHUNK = 32
-_INLINE_RULES = 96
+_INLINE_RULES = 32
+"""Rules of a kind up to which they are no functions of their own."""
+
 _STACK_MEMBERS = 8
 """Members that a candidate on the stack has at most: 512 bytes are for all functions of a chain of calls. A larger one lies
 in the program's memory, which costs a store and a load for each.
@@ -108,7 +111,7 @@ class _Emission:
         )
         task_lets = self._task_lets()
         members = [*candidate.members, *(f"s64 {member}" for member, _ in task_lets)]
-        chunked = len(policy.keys) > _INLINE_RULES
+        many = max(len(policy.event_rules), len(policy.never), len(keys)) > _INLINE_RULES
         layout = Layout.of(policy, needs) if self._target.record else None
         context: dict[str, Any] = {
             "mark": MARK,
@@ -139,7 +142,8 @@ class _Emission:
             "each_depth_keys": [k for k in keys if k["each_depth"]],
             "keys": keys,
             "cached_views": [v.name for v in task_views if v.changes],
-            "scratch": len(members) > _STACK_MEMBERS,
+            "scratch": many or len(members) > _STACK_MEMBERS,
+            "many": many,
             "max_depth": MAX_DEPTH,
             "asks": needs.asks,
             "remember": any(v.asks for v in views),
@@ -158,12 +162,11 @@ class _Emission:
             ],
             "lets": lets,
             "rules": rules,
-            "event_chunks": _chunks("event_rules", [r.origin.number for r in policy.event_rules]),
+            "event_groups": _groups("event_rules", [r.origin.number for r in policy.event_rules]),
             "kernel_decides_rules": [r.origin.number for r in policy.event_rules if r.kernel_decides],
-            "never_chunks": _chunks("covered", [r.origin.number for r in policy.never]),
-            "key_chunks": _chunks("rank_by", keys),
-            "rank_inline": "__noinline" if chunked else "__always_inline",
-            "record_chunks": _chunks("record_numbers", [k["number"] for k in keys if not k["each_depth"]])
+            "never_groups": _groups("covered", [r.origin.number for r in policy.never]),
+            "key_groups": _groups("rank_by", keys),
+            "record_groups": _groups("record_numbers", [k["number"] for k in keys if not k["each_depth"]])
             if layout
             else [],
             "record": layout,
@@ -325,16 +328,13 @@ def _comment(key: ViewKey) -> str:
     return f"/* The task's ancestor cgroup {key} below the root. */"
 
 
-def _chunks(name: str, rules: list[Any]) -> list[dict[str, Any]]:
-    """Rules in groups that each become a function: one where they are few, several where they are many, since BPF's
-    jumps reach 32767 instructions at most.
-    """
+def _groups(name: str, rules: list[Any]) -> list[dict[str, Any]]:
+    """Rules in groups that each become a function: one where they are few."""
     if len(rules) <= _INLINE_RULES:
-        return [{"function": name, "inline": "__always_inline", "rules": rules}] if rules else []
-    size = max(_CHUNK, -(-len(rules) // _CHUNKS))
+        return [{"function": name, "rules": rules}] if rules else []
     return [
-        {"function": f"{name}_{i // size + 1}", "inline": "__noinline", "rules": rules[i : i + size]}
-        for i in range(0, len(rules), size)
+        {"function": f"{name}_{i // _GROUP + 1}", "rules": rules[i : i + _GROUP]}
+        for i in range(0, len(rules), _GROUP)
     ]
 
 
