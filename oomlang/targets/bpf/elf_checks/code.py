@@ -31,8 +31,9 @@ def functions(subject: Subject) -> Iterator[str]:
     for function in subject.functions:
         held[function.section.index] += function.slots
     for section in subject.elf.code:
-        if held[section.index] * SLOT != section.size:
-            yield f"{held[section.index]} of the {section.size // SLOT} instructions of section `{section.name}` are in functions"
+        count = held[section.index]
+        if count * SLOT != section.size:
+            yield f"{count} of the {section.size // SLOT} instructions of section `{section.name}` are in functions"
 
 
 def numbers(subject: Subject) -> Iterator[str]:
