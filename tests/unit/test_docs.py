@@ -165,7 +165,7 @@ def test_the_targets_page_names_every_target() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_targets_page_describes_the_section(target: Target) -> None:
     page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-    text = b"input a: int = 0\nlet b = a * nice\nkill highest b\n"
+    text = b"input a: int = 0\nlet b = a * nice\nkill highest b\nkill lowest b + 1\n"
     data = Compilation(text).program(target).metadata.to_json()
     described = set(re.findall(r"`([a-z_]+)`", page.partition("## The section `.oomlang`")[2]))
     assert set(data) - described == set()

@@ -40,7 +40,7 @@ kill first when (eager and
 
 PLACES = """\
 policy "places"
-  let big = rss > 64MiB
+  let big = rss + swap > 64MiB
 let unused = 1
 kernel decides when oom.order == -1
 never kill when comm == "sshd"
@@ -136,7 +136,9 @@ def _functions(c_source: str) -> dict[int, str]:
     for at, line in enumerate(lines):
         head = re.match(r"(?:static |SEC\(|__noinline )[^;=]*?(\w+)\([^;]*\)$", line)
         if head and lines[at + 1] == "{":
-            begin = at - 1 if lines[at - 1].startswith("/*") else at
+            begin = at
+            while lines[begin - 1].startswith(("/*", " *")):
+                begin -= 1
             found.update(dict.fromkeys(range(begin + 1, lines.index("}", at) + 2), head[1]))
     return found
 
@@ -144,7 +146,7 @@ def _functions(c_source: str) -> dict[int, str]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_line_of_c_leads_to_the_rule_or_the_named_value_that_it_was_made_for(target: Target) -> None:
     program = Compilation(PLACES.encode(), "some/where/places.oom").program(target)
-    big = RulePlace(file="places.oom", line=2, column=3, text="let big = rss > 64MiB")
+    big = RulePlace(file="places.oom", line=2, column=3, text="let big = rss + swap > 64MiB")
     decides = RulePlace(file="places.oom", line=4, column=1, text="kernel decides when oom.order == -1")
     never = RulePlace(file="places.oom", line=5, column=1, text='never kill when comm == "sshd"')
     first = RulePlace(
@@ -199,7 +201,7 @@ def _broken(policy: str, function: str) -> bytes:
     program = Compilation(policy.encode(), "places.oom").program("dry-run")
     lines = program.c_source.splitlines()
     inside = [number for number, name in _functions(program.c_source).items() if name == function]
-    at = next(number for number in inside if re.match("\t(return|c->task) ", lines[number - 1])) - 1
+    at = next(number for number in inside if re.match(r"\t(return|c->\w+ =) ", lines[number - 1])) - 1
     lines[at] = f"\t(void)*(volatile s64 *)8; {lines[at].lstrip()}"
     return seal(compile_c("\n".join(lines) + "\n"))
 
@@ -209,7 +211,7 @@ def _broken(policy: str, function: str) -> bytes:
     "function, place",
     [
         ("rule_3", "places.oom:6:1: kill first when (big and # root's uid == 0) or pid == 9"),
-        ("let_big", "places.oom:2:3: let big = rss > 64MiB"),
+        ("let_big", "places.oom:2:3: let big = rss + swap > 64MiB"),
         ("rule_4_when", "places.oom:9:1: kill highest memcg.usage at each depth when big"),
         ("read_candidate", None),
     ],
@@ -224,14 +226,13 @@ def test_the_rule_that_the_verifier_refuses_is_named_from_the_object_alone(
         DryRunner(image, metadata)
     refusal = caught.value.__cause__
     assert isinstance(refusal, VerifierRefusal)
-    first, second, *_ = caught.value.message.splitlines()
-    assert re.fullmatch(
-        r"the kernel's verifier refuses program dry_run: R\d invalid mem access 'scalar'", first
-    )
+    message = r"the kernel's verifier refuses program dry_run: R\d invalid mem access 'scalar'"
+    assert re.fullmatch(message, caught.value.message)
+    where = caught.value.details.splitlines()[0]
     if place is not None:
-        assert second == f"it was at {place}"
+        assert where == f"it was at {place}"
     else:
-        assert re.fullmatch(r"line \d+ of the C \(`oomlang compile --emit c`\)", second)
+        assert re.fullmatch(r"line \d+ of the C \(`oomlang compile --emit c`\)", where)
     before_6_8 = re.sub(r" @ \S+:\d+$", "", refusal.log, flags=re.MULTILINE)
     found = [refused_place(log, "dry_run", image, metadata) for log in (refusal.log, before_6_8)]
     assert found[0] == found[1]
