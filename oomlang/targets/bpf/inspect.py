@@ -17,7 +17,7 @@ from oomlang.objects.functions import Code
 from oomlang.objects.maps import MAPS_SECTION, declared_maps
 from oomlang.objects.metadata import SECTION, Metadata
 from oomlang.objects.names import helper_name, map_type_name
-from oomlang.targets.bpf.attachments import TARGETS
+from oomlang.targets.bpf.attachments import find_target
 from oomlang.targets.bpf.elf_checks import failed_checks
 
 _LEGACY_MAPS = "maps"
@@ -178,10 +178,11 @@ def _license(elf: ElfObject) -> str | None:
 
 def _metadata(elf: ElfObject) -> Metadata | None:
     found = Metadata.of_object(elf)
-    if found is not None and found.target not in (names := [target.name for target in TARGETS]):
-        raise BadFormat(
-            f"its section `{SECTION}` is not as oomlang writes it: `target` is none of {', '.join(names)}"
-        )
+    if found is not None:
+        try:
+            find_target(found.target)
+        except ValueError as error:
+            raise BadFormat(f"its section `{SECTION}` is not as oomlang writes it: {error}") from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the dry-run program writes about each process.
+"""What a program writes about each process, of targets that have such a record.
 
 A fixed head for all; behind it, for those that no guard covers, the task's facts, each view's, and the rules' numbers.
 """

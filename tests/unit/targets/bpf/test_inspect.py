@@ -137,7 +137,7 @@ def test_metadata_that_is_none(text: bytes, message: str) -> None:
         ({"name": "\ud800"}, "`name` is no text"),
         ({"source": []}, "`source` is no object"),
         ({"source": {"name": "x"}}, "`source.sha256` is missing"),
-        ({"target": "oom-ops"}, "`target` is none of evaluate-task, dry-run"),
+        ({"target": "oom-ops"}, "unknown target 'oom-ops': the targets are evaluate-task, dry-run"),
         ({"decides": 1}, "`decides` is neither true nor false"),
         ({"record": {"size": 8, "fields": [["end", 0]]}}, "`record.fields[0]` is no object"),
         ({"maps": {}}, "`maps` is no list"),
