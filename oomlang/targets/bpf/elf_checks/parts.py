@@ -134,7 +134,10 @@ def maps(subject: Subject) -> Iterator[str]:
 
 
 def inputs(subject: Subject) -> Iterator[str]:
-    """The knobs of the metadata are the variables of their section."""
+    """The knobs of the metadata are the variables of their section, and each other input has a map of its own."""
+    for declared in subject.metadata.inputs:
+        if declared.map not in subject.maps if declared.per_memcg else declared.map != KNOBS:
+            yield f"input `{declared.name}` is in `{declared.map}`, which is no map for it"
     found = {s.name: s.size for s in subject.defined(KNOBS)}
     meant = {i.variable: i.size for i in subject.metadata.inputs if i.map == KNOBS}
     if found != meant:

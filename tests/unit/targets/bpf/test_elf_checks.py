@@ -311,6 +311,16 @@ def test_every_check_has_a_mutation() -> None:
             "{'in_floor': 8} instead of {'in_floor': 4}",
             lambda m: replace(m, inputs=(*m.inputs[:2], replace(m.inputs[2], size=4))),
         ),
+        (
+            "inputs",
+            "input `floor` is in `../x`, which is no map for it",
+            lambda m: replace(m, inputs=(*m.inputs[:2], replace(m.inputs[2], map="../x"))),
+        ),
+        (
+            "inputs",
+            "input `priority` is in `.data.inputs`, which is no map for it",
+            lambda m: replace(m, inputs=(replace(m.inputs[0], map=".data.inputs"), *m.inputs[1:])),
+        ),
         ("metadata", "differs from the metadata", lambda m: replace(m, compiler="0")),
     ],
 )
