@@ -10,7 +10,7 @@ another.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +20,7 @@ from oomlang.ir import nodes as ir
 T = TypeVar("T")
 
 
-class Algebra(ABC, Generic[T]):
+class Algebra(Generic[T]):
     """What each node gives. A leaf comes with the depth that it is read at: its own, or that of the whole walk."""
 
     @abstractmethod
