@@ -26,8 +26,8 @@ from oomlang.operations import NEGATE
 MAX_NESTING = 48
 """How deep an expression nests afterwards at most: compilers of C bound that, and so does Python's stack."""
 
-_FEW = 4
-"""So many questions about a cgroup are answered as fast as a let is read."""
+_WORD, _WORDS = 64, 4
+"""The answers about a cgroup are bits in words; those in so many words are looked up as fast as a let is read."""
 
 Place: TypeAlias = int
 
@@ -159,6 +159,6 @@ def _is_read(term: ir.Expression) -> bool:
         case ir.Number() | ir.Fact() | ir.Input() | ir.Let():
             return True
         case ir.Asked(_, _, questions):
-            return len(questions) <= _FEW
+            return len({number // _WORD for number in questions}) <= _WORDS
         case _:
             return False

@@ -20,8 +20,7 @@ from oomlang.targets.interp import values
 from oomlang.targets.interp.expressions import Evaluation
 from oomlang.targets.interp.machine import Machine
 from oomlang.targets.interp.readers import Column
-from oomlang.targets.interp.tree import Tree
-from oomlang.targets.interp.values import Value
+from oomlang.targets.interp.tree import Tree, key_number
 
 
 class Builtin(Enum):
@@ -34,11 +33,6 @@ class Builtin(Enum):
 
 Decider: TypeAlias = ir.Origin | Builtin
 """A rule, or a built-in key."""
-
-
-def _number(key: ir.ValueKey, value: Value) -> Value:
-    number = values.step(value, key.step)
-    return number if key.highest else values.negate(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +85,7 @@ def _value(key: ir.ValueKey, evaluation: Evaluation) -> KeyColumn:
     value = evaluation.column(key.value)
     number = value
     if not value.exact:
-        number = Column(level=value.level, values=[_number(key, v) for v in value.values], exact=False)
+        number = Column(level=value.level, values=[key_number(key, v) for v in value.values], exact=False)
     elif key.step > 1:
         steps = [v // key.step for v in value.values]  # the floor first, then the sign
         number = Column(level=value.level, values=steps if key.highest else list(map(neg, steps)), exact=True)

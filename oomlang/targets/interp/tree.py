@@ -44,7 +44,7 @@ class Tree:
         spread = list(evaluation.view.spread(value, Level.MEMCG))
         self.exact = value.exact and ids.exact and None not in memcgs
         self.value: dict[Memcg, Value] = dict(zip(found, spread, strict=True))
-        self.number = {m: _number(key, v) for m, v in self.value.items()}
+        self.number = {m: key_number(key, v) for m, v in self.value.items()}
         self._id: dict[Memcg, Value] = dict(zip(found, ids.values, strict=True))
         self.low, self.high = self._ranks(memcgs)
 
@@ -98,6 +98,7 @@ class Tree:
         return found
 
 
-def _number(key: ir.EachDepthKey, value: Value) -> Value:
+def key_number(key: ir.ValueKey | ir.EachDepthKey, value: Value) -> Value:
+    """What candidates or cgroups are ordered by: floor(value / step), negated for `lowest`."""
     number = values.step(value, key.step)
     return number if key.highest else values.negate(number)

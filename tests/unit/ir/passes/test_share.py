@@ -1,6 +1,9 @@
 """What is needed more than once becomes a let, and nothing else is one."""
 
+from dataclasses import replace
+
 from oomlang.compiler import Compilation
+from oomlang.facts.patterns import glob
 from oomlang.ir import nodes as ir
 from oomlang.ir.passes.share import share
 from oomlang.ir.text import expression_text
@@ -100,3 +103,20 @@ def test_what_is_the_same_for_the_event_is_not_computed_for_every_candidate() ->
         "swap",
         "(oom.total > 1073741824)",
     ]
+
+
+def test_a_question_about_a_cgroup_is_a_let_only_if_its_answers_lie_in_many_words() -> None:
+    policy = Compilation(b"kill first when invoker\nkill last when invoker and uid == 0\n").ir
+    first, last = policy.rules
+    assert isinstance(first, ir.FlagKey)
+    assert isinstance(last, ir.FlagKey)
+
+    def asked_twice(*questions: int) -> dict[str, str]:
+        asked = ir.Asked("memcg", None, questions)
+        both = ir.Logical("and", (asked, ir.Fact("invoker")))
+        rules = (replace(first, condition=asked), replace(last, condition=both))
+        return lets(share(replace(policy, rules=rules, questions=(glob(b"a"),) * 400)))
+
+    assert asked_twice(*range(256)) == {}
+    assert asked_twice(0, 64, 128, 192) == {}
+    assert list(asked_twice(0, 64, 128, 192, 256)) == ["shared_1"]
