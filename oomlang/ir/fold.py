@@ -134,17 +134,6 @@ class Lets(Generic[T]):
         """What an expression gives; of a let, what its own expression gives."""
         return _walk(expression, self._algebra, depth, self._let)
 
-    def used(self, *expressions: ir.Expression) -> frozenset[str]:
-        """The names of the lets that expressions use, also through others."""
-        found: set[str] = set()
-        pending = list(expressions)
-        while pending:
-            for use in lets_in(pending.pop()):
-                if use.name not in found:
-                    found.add(use.name)
-                    pending.append(self._values[use.name])
-        return frozenset(found)
-
     def _let(self, node: ir.Let) -> T:
         key = (node.name, node.depth)
         if key not in self._kept:

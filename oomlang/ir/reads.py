@@ -43,10 +43,6 @@ class Reads:
             found.update(self._lets.fold(expression))
         return tuple(found)
 
-    def lets(self, *expressions: ir.Expression) -> frozenset[str]:
-        """The names of the lets that expressions use, also through others."""
-        return self._lets.used(*expressions)
-
 
 def reads(expressions: Sequence[ir.Expression], policy: ir.Policy) -> tuple[Read, ...]:
     """What expressions of a policy read, for who asks once."""

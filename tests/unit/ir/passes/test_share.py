@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from oomlang.compiler import Compilation
-from oomlang.facts.patterns import glob
 from oomlang.ir import nodes as ir
 from oomlang.ir.passes.share import share
 from oomlang.ir.text import expression_text
@@ -111,12 +110,12 @@ def test_a_question_about_a_cgroup_is_a_let_only_if_its_answers_lie_in_many_word
     assert isinstance(first, ir.FlagKey)
     assert isinstance(last, ir.FlagKey)
 
-    def asked_twice(*questions: int) -> dict[str, str]:
+    def asked_twice(*questions: int) -> list[str]:
         asked = ir.Asked("memcg", None, questions)
         both = ir.Logical("and", (asked, ir.Fact("invoker")))
         rules = (replace(first, condition=asked), replace(last, condition=both))
-        return lets(share(replace(policy, rules=rules, questions=(glob(b"a"),) * 400)))
+        return [let.name for let in share(replace(policy, rules=rules)).lets]
 
-    assert asked_twice(*range(256)) == {}
-    assert asked_twice(0, 64, 128, 192) == {}
-    assert list(asked_twice(0, 64, 128, 192, 256)) == ["shared_1"]
+    assert asked_twice(*range(256)) == []
+    assert asked_twice(0, 64, 128, 192) == []
+    assert asked_twice(0, 64, 128, 192, 256) == ["shared_1"]
