@@ -1,7 +1,7 @@
 """Another program at work for us (clang, bpftool), and the directory that it works in.
 
 In: a command line, and what the program reads. Out: what it said and how it ended. Whatever the program does, it costs a
-bounded time and a bounded memory, and nothing of it stays behind: it has a process group of its own, which ends with it,
+bounded time and memory, and nothing of it stays behind: it has a process group of its own, which ends with it,
 and whoever else holds its pipes is not waited for.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -57,8 +58,10 @@ class Tool:
         folder: str | None = None,
         environment: Mapping[str, str] | None = None,
         most: int = 1 << 20,
+        memory: int = 4 << 30,
     ) -> None:
-        """folder: where it works. environment: its variables, by default ours. most: bytes that it may print.
+        """folder: where it works. environment: its variables, by default ours. most: bytes that it may print. memory:
+        bytes of data that each of its processes may have.
 
         Raises `EnvironmentLacks` where it cannot be started, with `mend` where that is the program's own fault.
         """
@@ -78,6 +81,7 @@ class Tool:
                 f"`{command[0]}` cannot be started: {_why_not_started(command[0], error)}",
                 mend="" if error.errno in _EXHAUSTED else mend,
             ) from error
+        _limit_memory(self._process.pid, memory)
         self._most = most
         self._said = {"out": bytearray(), "err": bytearray()}
 
@@ -164,6 +168,16 @@ class Tool:
             os.killpg(self._process.pid, signal.SIGKILL)
         except OSError:
             pass  # nobody is left in it, or nobody of ours
+
+
+def _limit_memory(pid: int, memory: int) -> None:
+    """Set while it starts: nothing that has to happen between fork and exec is safe beside threads."""
+    try:
+        limit, most = resource.prlimit(pid, resource.RLIMIT_DATA)
+        if limit == resource.RLIM_INFINITY or limit > memory:
+            resource.prlimit(pid, resource.RLIMIT_DATA, (memory, most))
+    except OSError:
+        pass  # it has ended already, or may not be looked at
 
 
 def _send(stdin: IO[bytes], unsent: memoryview) -> memoryview:

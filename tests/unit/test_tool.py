@@ -1,5 +1,7 @@
 """Programs that work for us are held to bounds, and heard."""
 
+import sys
+
 import pytest
 
 from oomlang.tool import Ended, Endless, Tool, words
@@ -44,6 +46,15 @@ def test_time_is_bounded(script: str) -> None:
 def test_output_is_bounded() -> None:
     with pytest.raises(Endless, match="printed more than 1 MiB"):
         finish("yes & yes >&2")
+
+
+def test_memory_is_bounded() -> None:
+    # The limit comes while the program starts: it waits for its input first.
+    script = [sys.executable, "-c", "input(); len(bytearray(2 << 30))"]
+    with Tool(script, mend="", memory=1 << 30) as tool:
+        ended = tool.finish(b"\n", time_limit=60.0)
+    assert ended.code == 1
+    assert ended.err.endswith(b"MemoryError\n")
 
 
 def test_long_words_are_cut() -> None:
