@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from oomlang.cli import streams
 from oomlang.cli.failures import Failure, file_failure
-from oomlang.cli.files import STDIN, name_of
+from oomlang.cli.files import STDIN, called, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class Bar:
             *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
         ) as progress:
             self._progress = progress
-            task = progress.add_task(streams.shown(os.path.basename(name_of(path)), sys.stderr), total=size)
+            task = progress.add_task(os.path.basename(called(path)), total=size)
             last = 0.0
 
             def update(done: int) -> None:

@@ -30,6 +30,9 @@ _NUMBERS = {
     for scope in Scope
 }
 _LIMIT = 2**63
+_LAST = 253_370_764_800
+"""9999-01-01: a year later no calendar has a date."""
+
 _ESCAPE = re.compile(r"\\(?:\\|x([0-9a-f]{2})|)")
 
 
@@ -138,6 +141,8 @@ def read_snapshot(data: bytes) -> MachineFacts:
         taken_at = datetime.fromisoformat(taken.text()).timestamp()
     except (ValueError, OverflowError, OSError) as error:
         raise SnapshotError(taken.where, "no date and time") from error
+    if not 0 <= taken_at < _LAST:
+        raise SnapshotError(taken.where, "no machine has been there then")
     tasks = [_read_task(item, memcgs) for item in top.get("tasks").items()]
     seen: set[int] = set()
     for place, task in enumerate(tasks):

@@ -198,6 +198,8 @@ def _task(**change: Any) -> dict[str, Any]:
         ),
         (_with({"memcgs": [{"path": "/", "facts": {}}] * 2}), ".memcgs[1]: the same cgroup"),
         (_with({"unseen": [3]}), ".unseen[0]: no object"),
+        (_with({"taken_at": "0001-01-01T00:00:00+00:00"}), ".taken_at: no machine"),
+        (_with({"taken_at": "9999-12-31T23:59:59-12:00"}), ".taken_at: no"),
     ],
 )
 def test_a_file_that_is_no_snapshot_says_where(data: bytes, words: str) -> None:
