@@ -11,11 +11,13 @@ from oomlang.cli.failures import ENVIRONMENT, Failure, file_failure
 from oomlang.cli.files import name_of, read_snapshot_file
 from oomlang.host import MachineFacts, MemcgPath, SnapshotError, Unseen, read_machine, read_snapshot
 from oomlang.live import NoSuchMemcg, machine
+from oomlang.targets.interp.machine import SYSRQ_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oomlang.explanation.event import Situation
+    from oomlang.host.reports import Report
     from oomlang.live import Inputs
 
 
@@ -97,7 +99,6 @@ def report_situation(
     from oomlang.cli.replay_files import reports
     from oomlang.explanation import name_text
     from oomlang.explanation.event import Situation
-    from oomlang.host.reports import Report
     from oomlang.replay.machines import contradiction, why_no_total
     from oomlang.replay.machines import machine as report_machine
 
@@ -121,6 +122,18 @@ def report_situation(
     return Situation(
         machine=event,
         kind="report",
+        ran_out=_ran_out(chosen),
         title=f"the report{when} at {name}:{chosen.line}, in which the kernel killed {killed or 'nobody'}",
         unseen=tuple(unseen),
     )
+
+
+def _ran_out(report: Report) -> str:
+    """What ran out of memory, where that is neither the machine nor a cgroup with a name; else empty."""
+    from oomlang.cli.replay_text import NODES
+
+    if report.constraint in NODES:
+        return NODES[report.constraint]
+    if report.is_global or report.scope is not None or report.order == SYSRQ_ORDER:
+        return ""
+    return "a memory cgroup that the report does not name" if report.is_global is False else "something"

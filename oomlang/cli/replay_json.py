@@ -38,7 +38,7 @@ def event_line(log: str, policy: str, replayed: Replayed) -> bytes:
             "kernel": {
                 "pid": report.chosen,
                 "comm": _comm(report.task(report.chosen))
-                or (_comm(report.kills[0]) if report.kills else None),
+                or (spell_name(report.chosen_comm) if report.chosen_comm is not None else None),
                 "memcg": spell_path(report.victim_memcg) if report.victim_memcg is not None else None,
                 "killed": [{"pid": kill.pid, "comm": spell_name(kill.comm)} for kill in report.kills],
                 "freed": replayed.freed,

@@ -25,6 +25,9 @@ _OUTCOMES = {
     Outcome.UNCERTAIN: "uncertain",
     Outcome.NO_FACTS: "without a task table",
 }
+NODES = {"CPUSET": "a cpuset", "MEMORY_POLICY": "a memory policy's set of nodes"}
+"""What runs out where only some of the machine's memory may be used."""
+
 _RULES = 5
 """Rules of one event that are said not to have been evaluated; the others are counted."""
 
@@ -45,9 +48,11 @@ def _what(report: Report) -> str:
         return f"{path_text(report.scope)} ran out of memory{limit}"
     if report.order == -1:
         return "somebody asked for a kill (sysrq)"
+    if report.constraint in NODES:
+        return f"{NODES[report.constraint]} ran out of memory"
     if report.is_global:
         return "the machine ran out of memory" + (f" ({size(report.ram)})" if report.ram is not None else "")
-    return "something ran out of memory"
+    return f"{'a memory cgroup' if report.is_global is False else 'something'} ran out of memory"
 
 
 def _rows(replayed: Replayed, words: Words) -> Iterator[tuple[str, str]]:
@@ -79,10 +84,12 @@ def _rows(replayed: Replayed, words: Words) -> Iterator[tuple[str, str]]:
 def _kernel(replayed: Replayed) -> str:
     report = replayed.report
     if not report.kills and report.chosen is None:
+        if report.panicked:
+            return "panicked and killed nobody"
         return "found nobody to kill" if report.none_left else "the report does not tell whom it killed"
     row = report.task(report.chosen)
     first = report.kills[0] if report.kills else None
-    comm = row.comm if row is not None else first.comm if first is not None else None
+    comm = row.comm if row is not None else report.chosen_comm
     pid = row.tgid if row is not None else report.chosen
     resident = (row.facts if row is not None else first.facts if first is not None else {}).get("rss")
     words = f"killed {name_text(comm)} (pid {pid})"

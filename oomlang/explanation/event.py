@@ -44,6 +44,7 @@ class Situation:
     title: str
     taken_at: float | None = None
     kernel: str | None = None
+    ran_out: str = ""
     unseen: tuple[Unseen, ...] = ()
 
 
@@ -93,6 +94,8 @@ class Explanation:
     def event(self) -> str:
         """Whose memory ran out, in words."""
         event = self.situation.machine.event
+        if self.situation.ran_out:
+            return f"{self.situation.ran_out} runs out of memory"
         total = "unknown" if event.total is None else size(event.total)
         if event.is_global or event.scope is None:
             return f"the whole machine runs out of memory (RAM and swap {total})"

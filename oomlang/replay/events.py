@@ -156,6 +156,8 @@ def _notes(report: Report, decision: Decision, actual: Candidate | None) -> tupl
         found.append(f"{why_no_total(report)}, so that oom.total is not seen{mend}")
     if (odd := contradiction(report)) is not None:
         found.append(odd)
+    if report.panicked:
+        found.append("the kernel chose nobody: it panicked, as vm.panic_on_oom is set")
     if report.by_invoker:
         found.append("the kernel did not choose: vm.oom_kill_allocating_task is set")
     if (

@@ -39,7 +39,7 @@ def machine(
         known[victim.tgid] = memcgs[report.victim_memcg]
     if report.one_memcg and scope is not None:
         known = {row.tgid: scope for row in report.tasks}
-    bounds = total_bounds(report, swap)
+    bounds = total_bounds(report, swap) or _within_the_machine(report, swap)
     event = Event(
         total=bounds.low if bounds is not None and bounds.is_point else None,
         total_between=bounds,
@@ -57,7 +57,8 @@ def machine(
             facts={**killed.get(row.pid, killed.get(row.tgid, {})), **row.facts},
             # for_each_process() goes from the oldest to the youngest; a cgroup's tasks come in another order.
             start=place if report.is_global else None,
-            guard=Guard.REAPED if row.reaped else Guard.NONE,
+            # Where the kernel found nobody, it had taken everybody's memory already.
+            guard=Guard.REAPED if row.reaped or report.none_left else Guard.NONE,
         )
         for place, row in enumerate(report.tasks)
     ]
@@ -66,7 +67,10 @@ def machine(
 
 def gaps(report: Report) -> tuple[str, ...]:
     """Why the table may not hold all candidates."""
-    return tuple(gap for gap in report.missing if gap != "its beginning")
+    found = [gap for gap in report.missing if gap != "its beginning"]
+    if report.tasks and report.chosen is not None and report.task(report.chosen) is None:
+        found.append("the row of the task that the kernel chose")
+    return tuple(found)
 
 
 def contradiction(report: Report) -> str | None:
@@ -109,6 +113,14 @@ def total_bounds(report: Report, swap: int | None = None) -> Interval | None:
     return Interval(limit, min(limit + room, MOST))
 
 
+def _within_the_machine(report: Report, swap: int | None) -> Interval | None:
+    """What the size of an event lies between that a cpuset or a memory policy confined, or may have."""
+    machine_swap = report.total_swap if report.total_swap is not None else swap
+    if not report.is_global or report.ram_present is None or machine_swap is None:
+        return None
+    return Interval(report.page_size, max(report.page_size, report.ram_present + machine_swap))
+
+
 def why_no_total(report: Report) -> str:
     """Why a report does not tell the event's size."""
     if report.is_global is False:
@@ -117,6 +129,8 @@ def why_no_total(report: Report) -> str:
         return "the report does not tell how much swap the machine had"
     if report.constraint in ("CPUSET", "MEMORY_POLICY"):
         return "a cpuset or a memory policy confined the event"
+    if report.ram is not None and report.total_swap is not None:
+        return "the report does not tell whether a cpuset or a memory policy confined the event"
     return "the report does not show the machine's memory and swap"
 
 

@@ -49,10 +49,11 @@ class Report:
     line: of its first line in the log, from 1. time: as the log writes it, host: empty where it says none.
     invoker: the name and the thread of the process whose allocation failed. order: -1 for sysrq. scope: the memory cgroup
     that ran out, None in a global event or where `is_global` is unknown. constraint: NONE, MEMCG, CPUSET, MEMORY_POLICY.
-    chosen: pid of whom the kernel chose, kills: who died, that one first; before Linux 5.1 a child of the chosen one may
-    have died in its place. memory, swap, memsw: the scope's counters. one_memcg: every candidate is in the scope itself.
-    ram, total_swap: bytes. by_invoker: sysctl vm.oom_kill_allocating_task, and the kernel did not choose. none_left: it
-    found nobody to kill. missing: what is not there, in words; then the table may lack tasks.
+    chosen, chosen_comm: pid and name of whom the kernel chose; kills: who died, that one first; before Linux 5.1 a child
+    of the chosen one may have died in its place. memory, swap, memsw: the scope's counters. one_memcg: every candidate is
+    in the scope itself. ram, total_swap: bytes; ram_present: RAM with what the kernel keeps for itself. by_invoker: sysctl
+    vm.oom_kill_allocating_task, and the kernel did not choose. none_left: it found nobody to kill. panicked: sysctl
+    vm.panic_on_oom, and it chose nobody. missing: what is not there, in words; then the table may lack tasks.
     """
 
     line: int
@@ -67,6 +68,7 @@ class Report:
     scope: MemcgPath | None = None
     victim_memcg: MemcgPath | None = None
     chosen: int | None = None
+    chosen_comm: bytes | None = None
     kills: tuple[Kill, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
     memory: Counter | None = None
@@ -74,10 +76,12 @@ class Report:
     memsw: Counter | None = None
     one_memcg: bool = False
     ram: int | None = None
+    ram_present: int | None = None
     total_swap: int | None = None
     page_size: int = PAGE_SIZE
     by_invoker: bool = False
     none_left: bool = False
+    panicked: bool = False
     missing: tuple[str, ...] = ()
 
     _by_pid: Mapping[int, TaskRow] = field(init=False, repr=False, compare=False)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oomlang.host.model import MemcgPath
-from oomlang.host.reports.model import PAGE_SIZE, Counter, Report
+from oomlang.host.reports.model import PAGE_SIZE, Counter, Kill, Report, TaskRow
 from oomlang.host.reports.table import Table, is_header
-from oomlang.host.reports.victims import Killed, Summary, chosen, killed, summary
+from oomlang.host.reports.victims import Chosen, Killed, Summary, chosen, killed, summary
 
 _INVOKED = b" invoked oom-killer: gfp_mask="
 _ORDER = re.compile(rb"\border=(-?\d{1,10}+)")
@@ -27,6 +27,8 @@ _LINE = re.compile(
     rb"|Memory cgroup stats for (?P<stats>/[^:]*+):(?P<inline>.*)"
     rb"|(?P<none>(?:Memory cgroup o|O)ut of memory and no killable processes|System is deadlocked on memory)"
     rb"|(?P<dropped>\*\* \d++ printk messages dropped \*\*)"
+    rb"|(?P<panic>Kernel panic - not syncing: Out of memory: (?:compulsory|system-wide) panic_on_oom)"
+    rb"|(?:Node \d++ )?(?:DMA|DMA32|Normal|HighMem|Movable): \d++\*(?P<buddies>\d{1,4}+)kB "
     rb"|(?P<hidden>\[[\d.]++[KMGTPE]?i?B blob data\])",
     re.DOTALL,
 )
@@ -37,6 +39,9 @@ _OLD_SCOPE = b" killed as a result of limit of /"
 
 AFTER_KILL = 60
 """Messages of the kernel's after the last kill in which more of a killed cgroup's tasks may follow."""
+
+_PAGE_SIZES = tuple(1 << n for n in range(12, 19))
+"""From 4 KiB to 256 KiB (ppc)."""
 
 _UNLIMITED_KB = 2**53 - 2**6
 """PAGE_COUNTER_MAX in kB is 2^53 less one page, of 64 KiB at most."""
@@ -49,6 +54,8 @@ def is_start(text: bytes) -> bool:
         or text.startswith(b"oom-kill:constraint=")
         or is_header(text)
         or (b"illed process " in text and killed(text) is not None)
+        or (b"Kill process " in text and chosen(text) is not None)
+        or (text.startswith(_TASK_IN) and _OLD_SCOPE in text)
     )
 
 
@@ -89,9 +96,10 @@ class Builder:
     _counters: dict[bytes, Counter] = field(default_factory=dict)
     _stats: list[tuple[bytes, bool]] = field(default_factory=list)
     _kills: list[Killed] = field(default_factory=list)
-    _chosen: int | None = None
+    _chosen: Chosen | None = None
     _group: bool = False
     _none: bool = False
+    _panicked: bool = False
     _lost: dict[str, None] = field(default_factory=dict)
     _after_row: bool = False
 
@@ -99,6 +107,14 @@ class Builder:
         """Whether a message is the first of the next report."""
         if _INVOKED in text:
             return self._header is not None or self._table is not None or bool(self._kills)
+        if text.startswith(_TASK_IN) and _OLD_SCOPE in text:
+            return "old_scope" in self._fields or bool(self._kills)
+        if (
+            (self._kills or self._chosen is not None)
+            and b"Kill process " in text
+            and chosen(text) is not None
+        ):
+            return True
         if not self._kills:
             return False
         if text.startswith(b"oom-kill:constraint=") or is_header(text):
@@ -131,8 +147,8 @@ class Builder:
         if b"illed process " in text and (kill := killed(text)):
             self._kills.append(kill)
             return True
-        if b"Kill process " in text and (pid := chosen(text)) is not None:
-            self._chosen = pid
+        if b"Kill process " in text and (choice := chosen(text)) is not None:
+            self._chosen = choice
             return True
         if text.startswith(b"oom-kill:") and (line := summary(text, self._name_of)):
             self._summary(line)
@@ -163,6 +179,10 @@ class Builder:
                 self._stats.append((found["stats"], bool(found["inline"].strip())))
         elif found["none"] is not None:
             self._none = self.done = True
+        elif found["panic"] is not None:
+            self._panicked = self.done = True
+        elif found["buddies"] is not None:
+            self._fields.setdefault("buddies", found["buddies"])
         elif found["dropped"] is not None:
             self._lost["the kernel's log buffer overflowed and lines are lost"] = None
         elif found["hidden"] is not None:
@@ -182,13 +202,13 @@ class Builder:
         if at < begin:
             return False
         self._fields.setdefault("old_task", text[begin:at])
-        self._fields.setdefault("old_scope", text[at + len(_OLD_SCOPE) - 1 :])
+        self._fields.setdefault("old_scope", text[at + len(_OLD_SCOPE) - 1 :].rstrip(b" \t"))
         return True
 
     def _summary(self, line: Summary) -> None:
         self._fields["constraint"] = line.constraint
-        if line.pid is not None and line.memcg is not None:
-            self._fields |= {"memcg": line.memcg, "pid": b"%d" % line.pid}
+        if line.pid is not None and line.memcg is not None and line.comm is not None:
+            self._fields |= {"memcg": line.memcg, "comm": line.comm, "pid": b"%d" % line.pid}
             if line.scope is not None:
                 self._fields["scope"] = line.scope
 
@@ -210,11 +230,11 @@ class Builder:
         scope_text = fields.get("scope", fields.get("old_scope"))
         scope = path_of(scope_text) if scope_text is not None and is_global is not True else None
         victim = fields.get("memcg", fields.get("old_task"))
-        chosen = self._chosen
-        if chosen is None and "pid" in fields:
-            chosen = int(fields["pid"])
-        if chosen is None and self._kills:
-            chosen = self._kills[0].kill.pid
+        tasks = self._table.tasks(page_size, reaped) if self._table is not None else ()
+        kills = _by_their_processes([line.kill for line in self._kills], tasks)
+        pid, comm = self._choice()
+        if kills and pid == self._kills[0].kill.pid:
+            pid = kills[0].pid
         rest = header.rest if header is not None else b""
         ram = None
         if "ram" in fields and "reserved" in fields:
@@ -233,18 +253,21 @@ class Builder:
             constraint=self._constraint(is_global, rest),
             scope=scope,
             victim_memcg=path_of(victim) if victim is not None else None,
-            chosen=chosen,
-            kills=tuple(line.kill for line in self._kills),
-            tasks=self._table.tasks(page_size, reaped) if self._table is not None else (),
+            chosen=pid,
+            chosen_comm=comm,
+            kills=kills,
+            tasks=tasks,
             memory=self._counters.get(b"memory"),
             swap=self._counters.get(b"swap"),
             memsw=self._counters.get(b"memory+swap"),
             one_memcg=inline and len(self._stats) == 1 and path_of(self._stats[0][0]) == scope,
             ram=ram,
+            ram_present=int(fields["ram"]) * page_size if "ram" in fields else None,
             total_swap=int(fields["total_swap"]) << 10 if "total_swap" in fields else None,
             page_size=page_size,
             by_invoker=any(b"oom_kill_allocating_task" in why for _, why in self._kills[:1]),
             none_left=self._none and not self._kills,
+            panicked=self._panicked,
             missing=self._missing(),
         )
 
@@ -253,9 +276,20 @@ class Builder:
             return self._fields["constraint"] != b"MEMCG"
         if "old_scope" in self._fields or b"memory" in self._counters:
             return False
-        if self._kills and b"ut of memory" in self._kills[0].why:
-            return not self._kills[0].why.startswith(b"Memory cgroup")
+        for line in (*self._kills[:1], *([self._chosen] if self._chosen is not None else ())):
+            if b"ut of memory" in line.why:
+                return b"Memory cgroup out of memory" not in line.why
         return True if "ram" in self._fields else None
+
+    def _choice(self) -> tuple[int | None, bytes | None]:
+        """Pid and name of whom the kernel chose, by the line that says so best."""
+        if self._chosen is not None:
+            return self._chosen.pid, self._chosen.comm
+        if "pid" in self._fields:
+            return int(self._fields["pid"]), self._fields["comm"]
+        if self._kills:
+            return self._kills[0].kill.pid, self._kills[0].kill.comm
+        return None, None
 
     def _constraint(self, is_global: bool | None, rest: bytes) -> str | None:
         if "constraint" in self._fields:
@@ -267,14 +301,21 @@ class Builder:
         return None
 
     def _page_size(self) -> int:
-        """By the victim's address space, which stands in the table in pages and in the kill's line in kB."""
-        if self._table is None or not self._kills:
-            return PAGE_SIZE
-        kill = self._kills[0].kill
-        pages = self._table.pages_of(kill.pid)
-        for size in (4096, 16384, 65536):
-            if pages and pages * size == kill.facts["vm"]:
-                return size
+        """By the victim's address space, which stands in the table in pages and in the kill's line in kB and may have
+        changed a little in between; else by the free pages of a zone, counted from the single ones upwards.
+        """
+        if self._table is not None and self._kills:
+            kill = self._kills[0].kill
+            pages = self._table.pages_of(kill.pid)
+            for size in _PAGE_SIZES:
+                if (
+                    pages is not None
+                    and pages > 16
+                    and abs(pages * size - kill.facts["vm"]) <= kill.facts["vm"] // 16
+                ):
+                    return size
+        if "buddies" in self._fields and (size := int(self._fields["buddies"]) << 10) in _PAGE_SIZES:
+            return size
         return PAGE_SIZE
 
     def _missing(self) -> tuple[str, ...]:
@@ -286,13 +327,27 @@ class Builder:
         else:
             if self._table.broken:
                 found.append(f"{self._table.broken} unreadable lines of the task table")
-            if not self._kills and not self._fields.get("pid") and self._chosen is None and not self._none:
+            ended = self._kills or "pid" in self._fields or self._chosen is not None
+            if not ended and not self._none and not self._panicked:
                 found.append("its end")
         return tuple(found)
 
 
 def _number(match: re.Match[bytes] | None) -> int | None:
     return int(match[1]) if match is not None else None
+
+
+def _by_their_processes(kills: list[Kill], tasks: tuple[TaskRow, ...]) -> tuple[Kill, ...]:
+    """The kills with the pids of processes: before Linux 4.19 the line of a memcg's event could name another thread."""
+    known = {pid for row in tasks for pid in (row.pid, row.tgid)}
+    alike: dict[tuple[bytes, int | None], list[int]] = {}
+    for row in tasks:
+        alike.setdefault((row.comm, row.facts.get("vm")), []).append(row.tgid)
+    found = []
+    for kill in kills:
+        same = alike.get((kill.comm, kill.facts["vm"]), [])
+        found.append(replace(kill, pid=same[0]) if kill.pid not in known and len(same) == 1 else kill)
+    return tuple(found)
 
 
 def _policy_name(rest: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ that can begin one; only inside of them it is read line by line.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from oomlang.host.reports.victims import reaped
 NEEDLES = (
     b"oom-kill",
     b"illed process ",
+    b"Kill process ",
+    b" killed as a result of limit of ",
     b"oom_score_adj name",
     b"oom_reaper",
     b'"MESSAGE":[',
@@ -38,6 +41,9 @@ PATIENCE = 20_000
 
 _MOST_OPEN = 256
 """Reports of different hosts that are read at a time; the one begun first is taken for cut off then."""
+
+_MISSED = re.compile(rb": Missed \d++ kernel messages\Z")
+"""A word of systemd-journald's."""
 
 _REMEMBERED = 64
 _TRIED = 5
@@ -112,6 +118,7 @@ class _Scanner:
         """The reports that a block of whole lines completes."""
         if not self.needles:  # the first of the log; a pipe may give less of it than shows what it is
             block, self.begun = self.begun + block, b""
+            block = block.removeprefix(b"\xef\xbb\xbf")
             if block.strip() in (b"", b"{") and len(block) < LONGEST:
                 self.begun = block
                 return
@@ -181,6 +188,12 @@ class _Scanner:
 
     def _line(self, line: bytes, folded: bool = False) -> Iterator[Report]:
         taken = False
+        if line.startswith(b">"):
+            line = line.lstrip(b"> ")  # quoted in mail
+        if b"kernel messages" in line and _MISSED.search(line):
+            for alternatives in self.open:
+                for candidate in alternatives:
+                    candidate.builder.lose("the journal missed some of the kernel's lines")
         read = _Read(line)
         for alternatives in list(self.open):
             state = self._offer(alternatives, read)

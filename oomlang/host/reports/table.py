@@ -40,11 +40,14 @@ def is_header(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class Table:
-    """A table being read. broken: lines that began like a row and were none."""
+    """A table being read. broken: lines that began like a row and were none. padded: a terminal has added blanks to the
+    lines: they end the header, too, and belong to no name.
+    """
 
     columns: tuple[bytes, ...]
     rows: dict[int, tuple[int, bytes, tuple[int, ...]]] = field(default_factory=dict)
     broken: int = 0
+    padded: bool = False
     _row: re.Pattern[bytes] = field(init=False)
     _tgid: int | None = field(init=False)
 
@@ -58,7 +61,7 @@ class Table:
         """The empty table below a header."""
         match = _HEADER.match(header)
         assert match is not None  # `is_header` has said so
-        return cls(tuple(match[1].split()))
+        return cls(tuple(match[1].split()), padded=header != header.rstrip(b" \t"))
 
     def add(self, text: bytes) -> bool:
         """Take a message that begins with `[`; false where it is no row."""
@@ -67,6 +70,8 @@ class Table:
             self.broken += _LIKE_ROW.match(text) is not None
             return False
         pid, *numbers, name = match.groups()
+        if self.padded:
+            name = name.rstrip(b" \t")
         values = tuple(map(int, numbers))
         tgid = values[self._tgid] if self._tgid is not None else int(pid)
         if len(self.rows) < MOST_ROWS:

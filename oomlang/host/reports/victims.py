@@ -26,6 +26,14 @@ _CONSTRAINT = re.compile(rb"oom-kill:constraint=(?:CONSTRAINT_)?+([A-Z_]{1,40}+)
 _REAPED = re.compile(rb"oom_reaper: reaped process (\d{1,10}+) \(")
 
 
+class Chosen(NamedTuple):
+    """A `Kill process` line of before Linux 5.1. why: as in `Killed`."""
+
+    pid: int
+    comm: bytes
+    why: bytes
+
+
 class Killed(NamedTuple):
     """A `Killed process` line. why: what stands before that, up to its colon."""
 
@@ -34,18 +42,20 @@ class Killed(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The `oom-kill:` line. scope, memcg, pid: of the cgroup that ran out, the victim's and its pid; None where it breaks
-    off before them.
+    """The `oom-kill:` line. scope, memcg, comm, pid: of the cgroup that ran out, the victim's, its name and pid; None where
+    it breaks off before them.
     """
 
     constraint: bytes
     scope: bytes | None = None
     memcg: bytes | None = None
+    comm: bytes | None = None
     pid: int | None = None
 
 
 def killed(text: bytes) -> Killed | None:
     """Who died, of a whole `Killed process` line; None for any other."""
+    text = text.rstrip(b" \t")  # what a terminal has added
     end = text.rfind(b" total-vm:")
     sizes = _SIZES.fullmatch(text, end + 1) if end >= 0 else None
     head = _head(text, _KILLED) if sizes is not None else None
@@ -66,13 +76,14 @@ def killed(text: bytes) -> Killed | None:
     return Killed(Kill(pid=int(found["pid"]), comm=comm, facts=_facts(sizes)), text[:begin])
 
 
-def chosen(text: bytes) -> int | None:
+def chosen(text: bytes) -> Chosen | None:
     """Whom the kernel chose, before Linux 5.1: perhaps a child died in its place. None for any other line."""
     head = _head(text, _CHOSEN)
     score = text.rfind(b") score ")
     if head is None or score < head[1].end() or _SCORE.match(text, score + 8) is None:
         return None
-    return int(head[1]["pid"])
+    begin, found = head
+    return Chosen(int(found["pid"]), text[found.end() : score], text[:begin])
 
 
 def reaped(text: bytes) -> tuple[int, bytes] | None:
@@ -103,7 +114,9 @@ def summary(text: bytes, name_of: Callable[[int], bytes | None]) -> Summary | No
         if name is not None and text.endswith(mark, begin, end)
         else text.find(mark[:6], begin, end)
     )
-    return Summary(found[1], scope, text[begin:task], pid) if 0 <= begin < task else broken
+    if not 0 <= begin < task:
+        return broken
+    return Summary(found[1], scope, text[begin:task], text[task + len(b",task=") : end], pid)
 
 
 def _scope(text: bytes) -> tuple[bytes | None, int]:

@@ -75,7 +75,7 @@ _INLINE = {
     ("oomlang.host.reports.forms", "_form"),  # each is one of FORMS
     ("oomlang.host.reports.table", "__post_init__"),  # the row
     ("oomlang.cli.replay_files", "size"),  # of the command line: at most 15 digits
-    ("oomlang.cli.streams", "print_json"),  # one character
+    ("oomlang.cli.streams", "_json"),  # one character
     ("oomlang.diagnostics.visible", "wrapped"),
 }
 """Functions that compile a pattern; each is looked at above or says why it need not be."""
