@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oomlang.host.model import UNLIMITED, MachineFacts, MemcgPath, TaskFacts
+from oomlang.facts.types import UNLIMITED
+from oomlang.host.model import MachineFacts, MemcgPath, TaskFacts
 from oomlang.targets.interp import machine as interp
 
 Inputs = Mapping[str, Mapping[MemcgPath, int]]

@@ -15,24 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oomlang.facts import FACTS
-from oomlang.facts.table import Scope
+from oomlang.facts.table import Scope, kept_by_name
 from oomlang.ir import nodes as ir
 from oomlang.semantics import model
-from oomlang.targets.interp.machine import NOT_IN_FACTS, UNLIMITED, Candidate, Event, Machine, Memcg
+from oomlang.targets.interp.machine import Candidate, Event, Machine, Memcg
 from oomlang.targets.interp.testing import Case, Coverage, Expect, Expectation, Outcome, coverage, run
 
 FIRST_PID = 1000
 FIRST_MEMCG_ID = 2
-_SUMMED = ("memcg.usage", "memcg.swap")
+_SUMMED = [f.name for f in kept_by_name(Scope.MEMCG) if f.test.summed]
 _NOT_GIVEN = {
-    "memcg.limit": UNLIMITED,
-    "memcg.high": UNLIMITED,
-    "memcg.min": 0,
-    "memcg.low": 0,
-    "memcg.oom_group": 0,
-    "memcg.oom_kills": 0,
+    scope: {f.name: f.test.default for f in kept_by_name(scope)} for scope in (Scope.TASK, Scope.MEMCG)
 }
-_TASK_FACTS = [f.name for f in FACTS.values() if f.scope is Scope.TASK and f.name not in NOT_IN_FACTS]
 _Path = tuple[bytes, ...]
 
 
@@ -55,7 +49,7 @@ def _case(test: model.Test) -> Case:
             pid=pid,
             comm=task.comm,
             memcg=memcgs[task.path],
-            facts={name: task.facts.get(name, 0) for name in _TASK_FACTS},
+            facts={name: task.facts.get(name, default) for name, default in _NOT_GIVEN[Scope.TASK].items()},
             start=(-task.facts.get("age", 0) << 32) + place,  # by age, then by the order of the file
         )
         for place, (task, pid) in enumerate(zip(test.tasks, pids, strict=True))
@@ -115,7 +109,7 @@ def _memcgs(test: model.Test) -> dict[_Path, Memcg]:
             path=path,
             parent=found[path[:-1]],
             id=ids[path],
-            facts=_NOT_GIVEN | facts[path],
+            facts=_NOT_GIVEN[Scope.MEMCG] | facts[path],
             inputs=declared[path].inputs if path in declared else {},
         )
     return found

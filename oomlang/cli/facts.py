@@ -77,10 +77,16 @@ def facts_markdown(facts: Iterable[Fact]) -> str:
         lines.append("|" + "---|" * (4 + len(_SOURCES)))
         for fact in rows:
             shown = [f"`{fact.name}`", fact.type.value, _range(fact), _cell(fact.doc)]
-            shown += [_cell(getattr(fact, source)) for source in _SOURCES]
+            shown += [_cell(_text(fact, source)) for source in _SOURCES]
             lines.append(f"| {' | '.join(shown)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _text(fact: Fact, source: str) -> str | None:
+    """Where a source shows a fact, in words; None where it does not."""
+    cell = getattr(fact, source)
+    return cell.text if cell is not None else None
 
 
 def _cell(text: str | None) -> str:
@@ -99,7 +105,7 @@ def _json(fact: Fact) -> dict[str, Any]:
         "text_bytes": TEXT_BYTES.get(fact.name),
         "doc": fact.doc,
         # In each of these, null is a place that does not show the fact.
-        "sources": {source: getattr(fact, source) for source in _SOURCES},
+        "sources": {source: _text(fact, source) for source in _SOURCES},
         "kernel_fields": list(dict.fromkeys(FIELDS[key].path for key in fact.kernel)),
     }
 
@@ -136,7 +142,7 @@ def _page(fact: Fact) -> str:
         ("type", fact.type.value + (f" (in {units})" if units else "")),
         ("of", subject[fact.scope]),
         ("range", _range(fact)),
-        *((label, getattr(fact, source) or "not shown there") for source, label in _SOURCES.items()),
+        *((label, _text(fact, source) or "not shown there") for source, label in _SOURCES.items()),
         ("kernel", " ".join(dict.fromkeys(FIELDS[key].path for key in fact.kernel))),
     ]
     return _filled(fact.name, fact.doc, [(label, text) for label, text in rows if text])

@@ -14,24 +14,20 @@ from oomlang.diagnostics import Span
 from oomlang.diff.constants import Constants
 from oomlang.facts import FACTS, Scope, Type
 from oomlang.facts.interval import Interval
-from oomlang.facts.table import TEXT_BYTES
+from oomlang.facts.table import TEXT_BYTES, kept_by_name
 from oomlang.facts.types import RATIO_ONE
 from oomlang.host.model import MemcgPath
 from oomlang.semantics import model
-from oomlang.targets.interp.machine import NOT_IN_FACTS
 
 NOWHERE = Span(0, 0)
 
 _TASKS = 5
 _MEMCGS = 4
-_TASK_FACTS = [f for f in FACTS.values() if f.scope is Scope.TASK and f.name not in NOT_IN_FACTS and f.range]
-_MEMCG_FACTS = [
-    f
-    for f in FACTS.values()
-    if f.scope is Scope.MEMCG and f.range and f.name not in ("memcg.depth", "memcg.id")
-]
-_PARTS = ("rss.anon", "rss.file", "rss.shmem")
-_ALWAYS = ("rss", "oom_score_adj")
+_TASK_FACTS = kept_by_name(Scope.TASK)
+_MEMCG_FACTS = kept_by_name(Scope.MEMCG)
+_OF_TOTAL = {"oom.total", *(f.name for f in _MEMCG_FACTS if f.unlimited)}
+_ASKED = 0.8
+"""How often a task is given a fact that a policy reads."""
 _USUAL = {
     Type.BYTES: (0, 2**20, 2**26, 2**28, 2**30, 3 * 2**30),
     Type.DURATION: (0, 1000, 60_000, 3_600_000, 86_400_000),
@@ -48,7 +44,7 @@ def scenario(found: Constants, chance: random.Random) -> model.Test:
     memory = _total(found, chance)
     # Whatever is compared with a share of the event's size lies near that share of it.
     shares = {memory * n // RATIO_ONE for n in found.numbers.get("", ()) if 0 < n <= 2 * RATIO_ONE}
-    if shares and {"oom.total", "memcg.limit", "memcg.high"} & found.facts:
+    if shares and _OF_TOTAL & found.facts:
         for name in found.facts - {"oom.total"}:
             if FACTS[name].type is Type.BYTES:
                 found = replace(
@@ -95,10 +91,9 @@ def _memcgs(found: Constants, chance: random.Random) -> tuple[model.TestMemcg, .
             facts={
                 f.name: _value(chance, f.type, f.range, found.numbers.get(f.name, ()))
                 for f in _MEMCG_FACTS
-                if f.range is not None
-                if f.name in ("memcg.usage", "memcg.swap")
+                if f.test.summed
                 or (f.name in found.facts and chance.random() < 0.7)
-                or (f.name == "memcg.limit" and chance.random() < 0.3)
+                or (f.made_up.unasked and chance.random() < f.made_up.unasked)
             },
             inputs={
                 i.name: _value(chance, i.type, i.interval, found.numbers[i.name])
@@ -128,9 +123,10 @@ def _tasks(found: Constants, chance: random.Random, paths: Sequence[MemcgPath]) 
 
 
 def _whole(facts: dict[str, int]) -> dict[str, int]:
-    """The facts with `rss` as the sum of its parts, where there are any."""
-    if any(part in facts for part in _PARTS):
-        facts["rss"] = sum(facts.get(part, 0) for part in _PARTS)
+    """The facts with each sum of others made up of its parts, where there are any."""
+    for fact in _TASK_FACTS:
+        if any(part in facts for part in fact.sum_of):
+            facts[fact.name] = sum(facts.get(part, 0) for part in fact.sum_of)
     return facts
 
 
@@ -139,14 +135,12 @@ def _task(found: Constants, chance: random.Random, number: int, paths: Sequence[
     comm = chance.choice(comms) if comms and chance.random() < 0.7 else chance.choice(_COMMS)
     facts: dict[str, int] = {}
     for fact in _TASK_FACTS:
-        if (
-            fact.range is not None
-            and (fact.name in found.facts or fact.name in _ALWAYS)
-            and chance.random() < 0.8
-        ):
+        share = _ASKED if fact.name in found.facts else fact.made_up.unasked
+        if share and chance.random() < share:
             facts[fact.name] = _value(chance, fact.type, fact.range, found.numbers.get(fact.name, ()))
-    if "oom_score_adj" in facts and chance.random() < 0.6:
-        facts["oom_score_adj"] = chance.choice((0, 0, 100, -1000, 500))
+    for fact in _TASK_FACTS:
+        if fact.made_up.usual and fact.name in facts and chance.random() < 0.6:
+            facts[fact.name] = chance.choice(fact.made_up.usual)
     return model.TestTask(
         span=NOWHERE, id=f"t{number}", comm=comm, path=chance.choice([*paths, ()]), facts=_whole(facts)
     )

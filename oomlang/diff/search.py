@@ -14,6 +14,7 @@ from oomlang.diagnostics import Source
 from oomlang.diff.choice import Relation, choice, relation
 from oomlang.diff.constants import constants
 from oomlang.diff.generator import scenario
+from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
 from oomlang.policy_tests import cases
 from oomlang.semantics import model
@@ -22,6 +23,15 @@ from oomlang.targets.interp.testing import Case
 
 _SHRUNK = 8
 """Of the differences that are found first; the smallest is shown."""
+
+
+_BOUND = {
+    name: (fact.name, *fact.sum_of)
+    for fact in FACTS.values()
+    for name in (fact.name, *fact.sum_of)
+    if fact.sum_of
+}
+"""Facts that go together: a sum and its parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +134,8 @@ def _smaller(test: model.Test) -> Iterator[model.Test]:
         if task.path:
             yield _with_task(test, i, replace(task, path=()))
         for name in task.facts:
-            rest = {k: v for k, v in task.facts.items() if k != name}
-            if name.startswith("rss"):
-                rest = {k: v for k, v in task.facts.items() if not k.startswith("rss")}
+            gone = {name, *_BOUND.get(name, ())}
+            rest = {k: v for k, v in task.facts.items() if k not in gone}
             yield _with_task(test, i, replace(task, facts=rest))
     for i, memcg in enumerate(test.memcgs):
         for name in (*memcg.facts, *memcg.inputs):

@@ -25,13 +25,13 @@ def block(test: model.Test, inputs: Mapping[str, ir.InputDeclaration], expectati
         lines.append(f"invoker {quoted(test.invoker.encode())}")
     lines += [f"set {name} = {spell(value, inputs[name].type)}" for name, value in test.inputs.items()]
     for memcg in test.memcgs:
-        entries = {k.removeprefix("memcg."): (v, FACTS[k].type) for k, v in memcg.facts.items()}
+        entries = {FACTS[k].entry: (v, FACTS[k].type) for k, v in memcg.facts.items()}
         entries |= {k: (v, inputs[k].type) for k, v in memcg.inputs.items()}
         lines.append(f"memcg {_path(memcg.path)}{_entries(entries)}")
     for task in test.tasks:
         # Given the parts, the whole is their sum.
-        parts = any(k.startswith("rss.") for k in task.facts)
-        entries = {k: (v, FACTS[k].type) for k, v in task.facts.items() if not (parts and k == "rss")}
+        given = {k: FACTS[k] for k in task.facts if not task.facts.keys() & set(FACTS[k].sum_of)}
+        entries = {k: (task.facts[k], fact.type) for k, fact in given.items()}
         head = f"task {quoted(task.comm)} as {quoted(task.id.encode())} in {_path(task.path)}"
         lines.append(f"{head}{_entries(entries)}")
     if expectation is not None:

@@ -1,16 +1,35 @@
 """THE table of facts: everything that a policy can ask about a candidate, its memory cgroup and the OOM event.
 
-For each fact: its type, the range its values are clamped to, what it means, how BPF reads it (which kernel fields), where
-/proc and cgroupfs show it, and which column of a kernel OOM report carries it. `None` for a source means that the source
-cannot see the fact: it is *unobservable* there, and nothing turns that into 0.
+For each fact: its type, the range its values are clamped to, what it means, and a cell for each source (`cells`): how BPF
+reads it (which kernel fields), where /proc and cgroupfs show it, which column of a kernel OOM report carries it, what it is
+in a test block that does not give it. `None` for a source means that the source cannot see the fact: it is *unobservable*
+there, and nothing turns that into 0. The readers of all sources go through these rows.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
+from oomlang.facts.cells import (
+    NO_LIMIT,
+    Always,
+    Cgroup,
+    CgroupFile,
+    Cgroupfs,
+    Column,
+    InTest,
+    MadeUp,
+    PageCounter,
+    ProcFile,
+    Procfs,
+    ReportCell,
+    Special,
+    Stat,
+    Status,
+    Unit,
+)
 from oomlang.facts.interval import Interval
-from oomlang.facts.types import CGROUP_NAME_BYTES, COMM_BYTES, Type
+from oomlang.facts.types import CGROUP_NAME_BYTES, COMM_BYTES, UNLIMITED, Type
 from oomlang.records import dataclass
 
 
@@ -20,6 +39,14 @@ class Scope(Enum):
     TASK = "task"
     MEMCG = "memcg"
     EVENT = "event"
+
+
+class Kept(Enum):
+    """How machines, snapshots and the interpreter's candidates hold a fact."""
+
+    BY_NAME = "by name"  # among the numbers of its task or cgroup, under its name
+    FIELD = "field"  # what a task or cgroup is known by: it has a field of its own
+    COMPUTED = "computed"  # from other facts and the event
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +197,10 @@ _SCOPE = ("oc.memcg", "memcg.css", "css.cgroup")
 class Fact:
     """One row of the table.
 
-    name: as a policy writes it. range: base units of `type`; every reader clamps to it. kernel: keys of `FIELDS`.
-    procfs, cgroupfs: the file and the field that show the same number to user space. report: the column or the line of a
-    kernel OOM report.
+    name: as a policy writes it. range: base units of `type`; every reader clamps to it. longest: bytes of a text. sum_of:
+    the facts that it is the sum of. unlimited: a limit, which a cgroup may not have and the root never has; it then reads
+    as oom.total. kernel: keys of `FIELDS`. Then a cell for each source, None where it cannot see the fact. also: names that
+    people know it by, beside those that the sources have for it.
     """
 
     name: str
@@ -180,16 +208,46 @@ class Fact:
     scope: Scope
     doc: str
     range: Interval | None = None
+    longest: int | None = None
+    sum_of: tuple[str, ...] = ()
+    unlimited: bool = False
+    kept: Kept = Kept.BY_NAME
     kernel: tuple[str, ...] = ()
-    procfs: str | None = None
-    cgroupfs: str | None = None
-    report: str | None = None
+    bpf: PageCounter | None = None
+    procfs: Procfs | None = None
+    cgroupfs: Cgroupfs | None = None
+    report: ReportCell | None = None
+    test: InTest = InTest()
+    made_up: MadeUp = MadeUp()
+    also: tuple[str, ...] = ()
 
     @property
     def c_name(self) -> str:
         """The fact's name as an identifier of C and JSON: `rss_anon` of `rss.anon`, `usage` of `memcg.usage`."""
         prefix = {Scope.TASK: "", Scope.MEMCG: "memcg.", Scope.EVENT: "oom."}[self.scope]
         return self.name.removeprefix(prefix).replace(".", "_")
+
+    @property
+    def entry(self) -> str:
+        """The name that a test gives it by, in the braces of a task or a memcg: `usage` of `memcg.usage`."""
+        return self.name.removeprefix("memcg.")
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Names of the same thing elsewhere, so that whoever writes one can be told ours."""
+        names = [*self.also]
+        if isinstance(self.procfs, Status):
+            names.append(self.procfs.line)
+        if isinstance(self.cgroupfs, Cgroup):
+            files = [
+                c.file
+                for c in (self.cgroupfs.v2, self.cgroupfs.v1)
+                if isinstance(c, CgroupFile) and not c.key
+            ]
+            names += [name for file in files for name in (file, file.replace("memory.", "memcg.", 1))]
+        if isinstance(self.report, Column):
+            names.append(self.report.name)
+        return tuple(name for name in names if name != self.name)
 
 
 _PIB = 2**50
@@ -203,9 +261,12 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.TASK,
         doc="Resident memory: anonymous, file-backed and shared pages together.",
         range=_SIZE,
+        sum_of=("rss.anon", "rss.file", "rss.shmem"),
         kernel=(*MM_FIELDS, *_RSS),
-        procfs="/proc/PID/status VmRSS",
-        report="rss",
+        procfs=Status("VmRSS", Unit.KIB),
+        report=Column("rss", Unit.PAGES),
+        made_up=MadeUp(unasked=0.8),
+        also=("memory",),
     ),
     Fact(
         name="rss.anon",
@@ -214,8 +275,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident anonymous memory (heap, stacks): what killing the task surely frees.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
-        procfs="/proc/PID/status RssAnon",
-        report="rss_anon",
+        procfs=Status("RssAnon", Unit.KIB),
+        report=Column("rss_anon", Unit.PAGES),
+        also=("anon",),
     ),
     Fact(
         name="rss.file",
@@ -224,8 +286,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident file-backed memory (programs, libraries, mapped files).",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
-        procfs="/proc/PID/status RssFile",
-        report="rss_file",
+        procfs=Status("RssFile", Unit.KIB),
+        report=Column("rss_file", Unit.PAGES),
+        also=("file",),
     ),
     Fact(
         name="rss.shmem",
@@ -234,8 +297,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident shared memory (tmpfs, System V and anonymous shared mappings).",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
-        procfs="/proc/PID/status RssShmem",
-        report="rss_shmem",
+        procfs=Status("RssShmem", Unit.KIB),
+        report=Column("rss_shmem", Unit.PAGES),
+        also=("shmem",),
     ),
     Fact(
         name="swap",
@@ -244,8 +308,8 @@ _ROWS: tuple[Fact, ...] = (
         doc="Swapped-out anonymous memory.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
-        procfs="/proc/PID/status VmSwap",
-        report="swapents",
+        procfs=Status("VmSwap", Unit.KIB),
+        report=Column("swapents", Unit.PAGES),
     ),
     Fact(
         name="pgtables",
@@ -254,8 +318,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="Memory in the task's page tables.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_PGTABLES),
-        procfs="/proc/PID/status VmPTE",
-        report="pgtables_bytes",
+        procfs=Status("VmPTE", Unit.KIB),
+        # Before Linux 4.15 there was a column for each level.
+        report=Column("pgtables_bytes", older=("nr_ptes", "nr_pmds", "nr_puds")),
     ),
     Fact(
         name="vm",
@@ -264,8 +329,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="Size of the address space, resident or not.",
         range=Interval(0, 2**57),
         kernel=(*MM_FIELDS, "mm.total_vm"),
-        procfs="/proc/PID/status VmSize",
-        report="total_vm",
+        procfs=Status("VmSize", Unit.KIB),
+        report=Column("total_vm", Unit.PAGES),
+        also=("vsize",),
     ),
     Fact(
         name="oom_score_adj",
@@ -274,8 +340,10 @@ _ROWS: tuple[Fact, ...] = (
         doc="The task's oom_score_adj. Tasks at -1000 are never candidates.",
         range=Interval(-1000, 1000),
         kernel=(*_LEADER, "signal.oom_score_adj"),
-        procfs="/proc/PID/oom_score_adj",
-        report="oom_score_adj",
+        procfs=ProcFile("oom_score_adj"),
+        report=Column("oom_score_adj"),
+        made_up=MadeUp(unasked=0.8, usual=(0, 0, 100, -1000, 500)),
+        also=("adj",),
     ),
     Fact(
         name="badness",
@@ -283,18 +351,25 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.TASK,
         doc="The kernel's own score for this event: rss + swap + pgtables + oom_score_adj · total/1000.",
         range=Interval(-4 * _PIB, 8 * _PIB),
+        kept=Kept.COMPUTED,
         kernel=(*MM_FIELDS, *_RSS, *_PGTABLES, "signal.oom_score_adj", "oc.totalpages"),
-        procfs="computed from /proc/PID/status and /proc/PID/oom_score_adj",
-        report="computed from the task's columns and the event's total",
+        procfs=Special("computed from /proc/PID/status and /proc/PID/oom_score_adj"),
+        report=Special("computed from the task's columns and the event's total"),
+        test=InTest(instead="badness is computed from the other facts"),
+        also=("oom_score",),
     ),
     Fact(
         name="comm",
         type=Type.TEXT,
         scope=Scope.TASK,
         doc="The task's name, at most 15 bytes, as `ps -o comm` shows it. Any process can set its own.",
+        longest=COMM_BYTES,
+        kept=Kept.FIELD,
         kernel=("task.comm",),
-        procfs="/proc/PID/comm",
-        report="name",
+        procfs=Special("/proc/PID/comm"),
+        report=Special("name"),
+        test=InTest(instead="a task's comm is the name behind `task`"),
+        also=("name",),
     ),
     Fact(
         name="pid",
@@ -302,9 +377,11 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.TASK,
         doc="The process id (thread-group id) in the initial pid namespace.",
         range=Interval(0, 2**22),
+        kept=Kept.FIELD,
         kernel=("task.tgid",),
-        procfs="/proc/PID",
-        report="tgid",
+        procfs=Special("/proc/PID"),
+        report=Special("tgid"),
+        also=("tgid",),
     ),
     Fact(
         name="uid",
@@ -313,8 +390,9 @@ _ROWS: tuple[Fact, ...] = (
         doc="The real user id, in the initial user namespace.",
         range=Interval(0, 2**32 - 1),
         kernel=("task.real_cred", "cred.uid", "kuid.val"),
-        procfs="/proc/PID/status Uid, first column",
-        report="uid",
+        procfs=Status("Uid", namespace="user"),
+        report=Column("uid"),
+        also=("user",),
     ),
     Fact(
         name="nice",
@@ -323,7 +401,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The nice value of the process's first thread, -20 (most favoured) to 19.",
         range=Interval(-20, 19),
         kernel=("task.static_prio",),
-        procfs="/proc/PID/stat field 19",
+        procfs=Stat(19),
     ),
     Fact(
         name="threads",
@@ -332,7 +410,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The number of threads in the process.",
         range=Interval(0, 2**22),
         kernel=(*_LEADER, "signal.nr_threads"),
-        procfs="/proc/PID/status Threads",
+        procfs=Status("Threads"),
     ),
     Fact(
         name="age",
@@ -341,7 +419,8 @@ _ROWS: tuple[Fact, ...] = (
         doc="Time since the process started, suspend included, when the event began.",
         range=Interval(0, 2**40),
         kernel=("task.start_boottime",),
-        procfs="/proc/PID/stat field 22 and /proc/uptime",
+        procfs=Stat(22, Unit.START),
+        also=("uptime",),
     ),
     Fact(
         name="invoker",
@@ -349,16 +428,21 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.TASK,
         doc="Whether an allocation of this process invoked the OOM killer.",
         range=Interval(0, 1),
+        kept=Kept.COMPUTED,
         kernel=("task.tgid",),
-        report="the `invoked oom-killer` line",
+        report=Special("the `invoked oom-killer` line"),
+        test=InTest(instead='write a line `invoker "task"`'),
     ),
     Fact(
         name="memcg",
         type=Type.PATH,
         scope=Scope.MEMCG,
         doc="The task's memory cgroup; only on the left of `under`.",
+        kept=Kept.FIELD,
         kernel=(*MEMCG_FIELDS, *ANCESTOR_FIELDS, *NAME_FIELDS),
-        procfs="/proc/PID/cgroup",
+        procfs=Special("/proc/PID/cgroup"),
+        test=InTest(instead="a cgroup's path is what stands behind `memcg`"),
+        also=("cgroup",),
     ),
     Fact(
         name="memcg.usage",
@@ -367,7 +451,10 @@ _ROWS: tuple[Fact, ...] = (
         doc="Memory charged to the cgroup and everything below it; 0 for the root.",
         range=_SIZE,
         kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.usage", "atomic_long.counter"),
-        cgroupfs="memory.current",
+        bpf=PageCounter("usage.counter"),
+        cgroupfs=Cgroup(v2=CgroupFile("memory.current"), v1=CgroupFile("memory.usage_in_bytes")),
+        test=InTest(summed=True),
+        also=("memcg.rss", "memcg.memory"),
     ),
     Fact(
         name="memcg.limit",
@@ -375,9 +462,17 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.MEMCG,
         doc="memory.max; unlimited reads as oom.total.",
         range=_TOTAL,
+        unlimited=True,
         kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.max", "oc.totalpages"),
-        cgroupfs="memory.max",
+        bpf=PageCounter("max"),
+        cgroupfs=Cgroup(
+            v2=CgroupFile("memory.max", unlimited=True),
+            v1=CgroupFile("memory.limit_in_bytes", unlimited=True),
+        ),
+        test=NO_LIMIT,
+        made_up=MadeUp(unasked=0.3),
     ),
+    # Version 1 has no files for min, low, high and oom.group: its kernel side has no way to set them.
     Fact(
         name="memcg.min",
         type=Type.BYTES,
@@ -385,7 +480,8 @@ _ROWS: tuple[Fact, ...] = (
         doc="memory.min: hard protection; 0 for the root.",
         range=_SIZE,
         kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.min"),
-        cgroupfs="memory.min",
+        bpf=PageCounter("min"),
+        cgroupfs=Cgroup(v2=CgroupFile("memory.min", unlimited=True), v1=Always(0)),
     ),
     Fact(
         name="memcg.low",
@@ -394,7 +490,8 @@ _ROWS: tuple[Fact, ...] = (
         doc="memory.low: best-effort protection; 0 for the root.",
         range=_SIZE,
         kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.low"),
-        cgroupfs="memory.low",
+        bpf=PageCounter("low"),
+        cgroupfs=Cgroup(v2=CgroupFile("memory.low", unlimited=True), v1=Always(0)),
     ),
     Fact(
         name="memcg.high",
@@ -402,8 +499,11 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.MEMCG,
         doc="memory.high: the throttling limit; unlimited reads as oom.total.",
         range=_TOTAL,
+        unlimited=True,
         kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.high", "oc.totalpages"),
-        cgroupfs="memory.high",
+        bpf=PageCounter("high"),
+        cgroupfs=Cgroup(v2=CgroupFile("memory.high", unlimited=True), v1=Always(UNLIMITED)),
+        test=NO_LIMIT,
     ),
     Fact(
         name="memcg.swap",
@@ -421,7 +521,12 @@ _ROWS: tuple[Fact, ...] = (
             "cgroup.root",
             "cgroup_root.hierarchy_id",
         ),
-        cgroupfs="memory.swap.current",
+        cgroupfs=Cgroup(
+            v2=CgroupFile("memory.swap.current"),
+            v1=CgroupFile("memory.memsw.usage_in_bytes", less="memcg.usage"),
+            of_swap=True,
+        ),
+        test=InTest(summed=True),
     ),
     Fact(
         name="memcg.depth",
@@ -429,8 +534,10 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.MEMCG,
         doc="How far below the root the cgroup lies: 0 for the root, 1 for /a, 2 for /a/b.",
         range=Interval(0, 2**16),
+        kept=Kept.COMPUTED,
         kernel=MEMCG_FIELDS,
-        procfs="/proc/PID/cgroup",
+        procfs=Special("/proc/PID/cgroup"),
+        test=InTest(instead="a cgroup's depth follows from its path"),
     ),
     Fact(
         name="memcg.id",
@@ -438,16 +545,21 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.MEMCG,
         doc="The cgroup's id: the inode number of its directory; 1 is the root.",
         range=Interval(0, 2**62),
+        kept=Kept.FIELD,
         kernel=(*MEMCG_FIELDS, *ID_FIELDS),
-        cgroupfs="inode number of the directory",
+        cgroupfs=Special("inode number of the directory"),
+        also=("cgroup.id",),
     ),
     Fact(
         name="memcg.name",
         type=Type.TEXT,
         scope=Scope.MEMCG,
         doc="The last component of the cgroup's path; empty for the root.",
+        longest=CGROUP_NAME_BYTES,
+        kept=Kept.COMPUTED,
         kernel=(*MEMCG_FIELDS, *NAME_FIELDS),
-        procfs="/proc/PID/cgroup",
+        procfs=Special("/proc/PID/cgroup"),
+        test=InTest(instead="a cgroup's name follows from its path"),
     ),
     Fact(
         name="memcg.oom_group",
@@ -456,7 +568,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="memory.oom.group: whether the kernel kills the whole cgroup with the victim.",
         range=Interval(0, 1),
         kernel=(*MEMCG_FIELDS, "cgroup.subsys", "memcg.css", "memcg.oom_group"),
-        cgroupfs="memory.oom.group",
+        cgroupfs=Cgroup(v2=CgroupFile("memory.oom.group"), v1=Always(0)),
     ),
     Fact(
         name="memcg.oom_kills",
@@ -472,7 +584,10 @@ _ROWS: tuple[Fact, ...] = (
             "atomic_long.counter",
             "MEMCG_OOM_KILL",
         ),
-        cgroupfs="memory.events oom_kill",
+        # The kernel's own counter, too, counts the cgroup alone on version 1.
+        cgroupfs=Cgroup(
+            v2=CgroupFile("memory.events", "oom_kill"), v1=CgroupFile("memory.oom_control", "oom_kill")
+        ),
     ),
     Fact(
         name="oom.global",
@@ -481,7 +596,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Whether the whole machine ran out of memory (and not one memory cgroup).",
         range=Interval(0, 1),
         kernel=("oc.memcg",),
-        report="oom-kill:constraint=",
+        report=Special("oom-kill:constraint="),
     ),
     Fact(
         name="oom.memcg",
@@ -489,7 +604,7 @@ _ROWS: tuple[Fact, ...] = (
         scope=Scope.EVENT,
         doc="The memory cgroup that ran out, the root in a global event; only on the left of `under`.",
         kernel=(*_SCOPE, *ANCESTOR_FIELDS, *NAME_FIELDS),
-        report="oom_memcg=",
+        report=Special("oom_memcg="),
     ),
     Fact(
         name="oom.total",
@@ -500,9 +615,10 @@ _ROWS: tuple[Fact, ...] = (
         # constrained_alloc() never leaves it at 0, so that dividing by it needs no care.
         range=Interval(4096, 2 * _PIB),
         kernel=("oc.totalpages",),
-        procfs="/proc/meminfo MemTotal + SwapTotal",
-        cgroupfs="memory.max",
-        report="the `limit` of the memory: line, or `pages RAM` and `Total swap`",
+        procfs=Special("/proc/meminfo MemTotal + SwapTotal"),
+        cgroupfs=Special("memory.max"),
+        report=Special("the `limit` of the memory: line, or `pages RAM` and `Total swap`"),
+        also=("total",),
     ),
     Fact(
         name="oom.order",
@@ -511,7 +627,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The allocation that failed was of 2^order pages; -1 when a person asked for the kill (sysrq).",
         range=Interval(-1, 63),
         kernel=("oc.order",),
-        report="order=",
+        report=Special("order="),
     ),
     Fact(
         name="oom.sysrq",
@@ -520,11 +636,16 @@ _ROWS: tuple[Fact, ...] = (
         doc="Whether a person asked for the kill (sysrq-f).",
         range=Interval(0, 1),
         kernel=("oc.order",),
-        report="order=-1",
+        report=Special("order=-1"),
     ),
 )
 
 FACTS: dict[str, Fact] = {fact.name: fact for fact in _ROWS}
 
-TEXT_BYTES: dict[str, int] = {"comm": COMM_BYTES, "memcg.name": CGROUP_NAME_BYTES}
+TEXT_BYTES: dict[str, int] = {fact.name: fact.longest for fact in FACTS.values() if fact.longest}
 """The longest value of each text fact, in bytes."""
+
+
+def kept_by_name(scope: Scope) -> list[Fact]:
+    """The numbers that a machine holds of each task, or of each memory cgroup, under their names."""
+    return [fact for fact in FACTS.values() if fact.scope is scope and fact.kept is Kept.BY_NAME]

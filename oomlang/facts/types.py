@@ -35,6 +35,9 @@ class Type(Enum):
         }[self]
 
 
+UNLIMITED = 2**63 - 1
+"""The value of a limit that is none."""
+
 RATIO_ONE = 10_000
 """The fixed-point value of 100 %."""
 

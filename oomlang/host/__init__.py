@@ -4,7 +4,8 @@ Out: plain frozen data, by the names of the table of facts and in its base units
 it out and says so (`Unseen`); nothing here turns that into 0.
 """
 
-from oomlang.host.model import UNLIMITED, MachineFacts, MemcgFacts, MemcgPath, TaskFacts, Unseen
+from oomlang.facts.types import UNLIMITED
+from oomlang.host.model import MachineFacts, MemcgFacts, MemcgPath, TaskFacts, Unseen
 from oomlang.host.procfs import read_machine
 from oomlang.host.redaction import redact
 from oomlang.host.snapshot import SnapshotError, read_snapshot, write_snapshot

@@ -1,26 +1,30 @@
 """Memory cgroups from cgroupfs: version 1, version 2 and both side by side.
 
 In: what /proc/PID/cgroup says. Out: the path of the process's *memory* cgroup and that cgroup's facts, each cgroup read
-once. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, mm/memcontrol.c of the kernel.
+once. Which file shows which fact says the table, in its cells `Cgroup`.
 
-Version 1 has no files for min, low, high and oom.group because its kernel side has no way to set them: they are 0, and
-unlimited for high. Its oom_kill counts the cgroup alone, not what lies below it, as the kernel's own counter does there.
+Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, mm/memcontrol.c of the kernel.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from oomlang.facts import FACTS
+from oomlang.facts.cells import Always, Cgroup, CgroupFile
+from oomlang.facts.types import UNLIMITED
 from oomlang.host.files import DIRECTORY, read_file
-from oomlang.host.model import UNLIMITED, MemcgFacts, MemcgPath
+from oomlang.host.model import MemcgFacts, MemcgPath
 from oomlang.host.mounts import CgroupMount, Mounts, below, components
 from oomlang.host.process_files import memory_cgroup_line
 
 _DELETED = b" (deleted)"
-_OOM_KILL = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
+_CELLS = tuple((f.name, f.cgroupfs) for f in FACTS.values() if isinstance(f.cgroupfs, Cgroup))
+_SWAP_LIMIT_V2 = CgroupFile("memory.swap.max", unlimited=True)
+_SWAP_LIMIT_V1 = CgroupFile("memory.memsw.limit_in_bytes", unlimited=True)
+_SWAPPINESS_V1 = CgroupFile("memory.swappiness")
 
 _NO_CONTROLLER = "this kernel runs without the memory controller"
 _OUTSIDE = "it lies outside this cgroup namespace"
@@ -162,46 +166,39 @@ class CgroupReader:
 
     def _facts(self, path: MemcgPath, fd: int, *, v2: bool) -> tuple[dict[str, int], int | None]:
         facts: dict[str, int] = {}
+        for fact, cell in _CELLS:
+            shown = cell.v2 if v2 else cell.v1
+            if cell.of_swap and not self.swap:
+                facts[fact] = 0
+            elif isinstance(shown, Always):
+                facts[fact] = shown.value
+            elif (value := self._number(fact, shown, path, fd)) is not None:
+                if not shown.less:
+                    facts[fact] = value
+                elif shown.less in facts:
+                    facts[fact] = max(0, value - facts[shown.less])
+                else:
+                    self._miss(fact, f"{shown.less} is not known", path)
+        return facts, self._swap_room(facts, path, fd, v2=v2) if self.swap else 0
 
-        def read(fact: str, name: str, parse: Callable[[bytes], int] = _number) -> int | None:
-            try:
-                value = parse(read_file(name, fd))
-            except (OSError, ValueError) as error:
-                why = _why(error) if isinstance(error, OSError) else f"{name} holds no number"
-                self._miss(fact, f"{name}: {why}", path)
-                return None
-            return value
-
-        def note(fact: str, name: str, parse: Callable[[bytes], int] = _number) -> None:
-            value = read(fact, name, parse)
-            if value is not None:
-                facts[fact] = value
-
+    def _swap_room(self, facts: Mapping[str, int], path: MemcgPath, fd: int, *, v2: bool) -> int | None:
+        limit = self._number("memcg.swap", _SWAP_LIMIT_V2 if v2 else _SWAP_LIMIT_V1, path, fd)
         if v2:
-            for fact, name in _V2:
-                note(fact, name)
-            note("memcg.oom_kills", "memory.events", _oom_kills)
-            if self.swap:
-                note("memcg.swap", "memory.swap.current")
-        else:
-            note("memcg.usage", "memory.usage_in_bytes")
-            note("memcg.limit", "memory.limit_in_bytes", _v1_limit)
-            facts |= _V1_FIXED
-            note("memcg.oom_kills", "memory.oom_control", _oom_kills)
-            if self.swap:
-                both = read("memcg.swap", "memory.memsw.usage_in_bytes")
-                if both is not None and "memcg.usage" in facts:
-                    facts["memcg.swap"] = max(0, both - facts["memcg.usage"])
-        if not self.swap:
-            facts["memcg.swap"] = 0  # there is nothing that it could be charged for
-            return facts, 0
-        if v2:
-            room = read("memcg.swap", "memory.swap.max")
-            return facts, self._room(room, self.swappiness)
-        limit = read("memcg.swap", "memory.memsw.limit_in_bytes", _v1_limit)
+            return self._room(limit, self.swappiness)
         if limit is not None:
             limit = limit - facts["memcg.limit"] if "memcg.limit" in facts else None
-        return facts, self._room(limit, read("memcg.swap", "memory.swappiness"))
+        return self._room(limit, self._number("memcg.swap", _SWAPPINESS_V1, path, fd))
+
+    def _number(self, fact: str, shown: CgroupFile, path: MemcgPath, fd: int) -> int | None:
+        """What a file says, for a fact; None where it cannot be read, which is then noted."""
+        try:
+            return _value(read_file(shown.file, fd), shown)
+        except OSError as error:
+            why = _why(error)
+        except ValueError:
+            why = "it holds no number"
+        self._miss(fact, f"{shown.file}: {why}", path)
+        return None
 
     def _room(self, limit: int | None, swappiness: int | None) -> int | None:
         """What `mem_cgroup_get_max()` adds to the limit: swap that the cgroup may use, none where swappiness is 0."""
@@ -213,33 +210,20 @@ class CgroupReader:
         self.unseen.setdefault((fact, why), []).append(path)
 
 
-_V2 = (
-    ("memcg.usage", "memory.current"),
-    ("memcg.limit", "memory.max"),
-    ("memcg.min", "memory.min"),
-    ("memcg.low", "memory.low"),
-    ("memcg.high", "memory.high"),
-    ("memcg.oom_group", "memory.oom.group"),
-)
-_V1_FIXED = {"memcg.min": 0, "memcg.low": 0, "memcg.high": UNLIMITED, "memcg.oom_group": 0}
 _V1_UNLIMITED = 2**63 - 2**16
 """PAGE_COUNTER_MAX in bytes is 2^63 less one page, of 64 KiB at most."""
 
 
-def _number(data: bytes) -> int:
-    return UNLIMITED if data == b"max\n" else int(data)
-
-
-def _v1_limit(data: bytes) -> int:
-    value = int(data)
+def _value(data: bytes, shown: CgroupFile) -> int:
+    if shown.key:
+        start = (b"\n" + data).find(b"\n%s " % shown.key.encode())
+        if start < 0:
+            raise ValueError(shown.key)
+        return int(data[start:].split(None, 2)[1])
+    if not shown.unlimited:
+        return int(data)
+    value = UNLIMITED if data == b"max\n" else int(data)
     return UNLIMITED if value >= _V1_UNLIMITED else value
-
-
-def _oom_kills(data: bytes) -> int:
-    match = _OOM_KILL.search(data)
-    if match is None:
-        raise ValueError("no oom_kill")
-    return int(match[1])
 
 
 def _why(error: OSError) -> str:

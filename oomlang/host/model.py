@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-UNLIMITED = 2**63 - 1
-"""`memcg.limit`, `memcg.high` or the swap limit of a cgroup without one."""
-
 MemcgPath: TypeAlias = tuple[bytes, ...]
 """A memory cgroup's path by its components; empty for the root."""
 
@@ -33,9 +30,9 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemcgFacts:
-    """A memory cgroup. id: the inode number of its directory, None where unseen. facts: `memcg.usage`, `.limit`, `.min`,
-    `.low`, `.high`, `.swap`, `.oom_group`, `.oom_kills`; none for the root, where the language fixes them. swap_room:
-    bytes of swap that the kernel adds to the limit for the size of an OOM event in this cgroup; None where unseen.
+    """A memory cgroup. id: the inode number of its directory, None where unseen. facts: those that the table keeps by name,
+    `UNLIMITED` for a limit that is none; no facts for the root, where the language fixes them. swap_room: bytes of swap that
+    the kernel adds to the limit for the size of an OOM event in this cgroup; None where unseen.
     """
 
     path: MemcgPath
@@ -49,8 +46,8 @@ class TaskFacts:
     """A process that the kernel could choose (no kernel thread, not the machine's init).
 
     comm: None where unseen. memcg: the path of its memory cgroup, None where unseen. start: clock ticks from boot to its
-    start, None where unseen. facts: those of the table's tasks, without comm, pid, badness and invoker. has_mm: whether
-    any of its threads has a memory map; None where unseen.
+    start, None where unseen. facts: those that the table keeps by name. has_mm: whether any of its threads has a memory
+    map; None where unseen.
     """
 
     pid: int

@@ -1,5 +1,7 @@
 """What stands in /proc/PID/stat, /proc/PID/status and /proc/PID/cgroup; bytes in, numbers out.
 
+Which lines and fields are facts says the table, in its cells `Status`, `Stat` and `ProcFile`.
+
 Sources: fs/proc/array.c and fs/proc/task_mmu.c of the kernel, proc_pid_stat(5), proc_pid_status(5).
 """
 
@@ -7,53 +9,70 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from oomlang.facts import FACTS
+from oomlang.facts.cells import ProcFile, Stat, Status, Unit
+
 PF_EXITING = 0x00000004
 PF_KTHREAD = 0x00200000
 
 _KIB = 1024
 
-# Line of /proc/PID/status → the fact that it shows. Sizes are "N kB", where kB is 1024 bytes.
-_SIZES = {
-    b"VmRSS": "rss",
-    b"RssAnon": "rss.anon",
-    b"RssFile": "rss.file",
-    b"RssShmem": "rss.shmem",
-    b"VmSwap": "swap",
-    b"VmPTE": "pgtables",
-    b"VmSize": "vm",
-}
+_LINES = {f.name: f.procfs for f in FACTS.values() if isinstance(f.procfs, Status)}
+_SIZES = {cell.line.encode(): name for name, cell in _LINES.items() if cell.unit is Unit.KIB}
+_PLAIN = {cell.line.encode(): name for name, cell in _LINES.items() if cell.unit is Unit.PLAIN}
+_ALWAYS = {b"Uid", b"Threads"}
+"""Lines of /proc/PID/status that every kernel writes, for every process."""
+
+_FIELDS = {f.name: f.procfs for f in FACTS.values() if isinstance(f.procfs, Stat)}
+_FLAGS, _START = 9, 22
+_FIRST = 3
+"""What proc_pid_stat(5) calls the first field behind the comm."""
+_PLACES = tuple((name, cell.field - _FIRST) for name, cell in _FIELDS.items() if cell.unit is Unit.PLAIN)
+_LAST = max(_START, *(cell.field for cell in _FIELDS.values())) - _FIRST
+
 SIZE_FACTS = tuple(_SIZES.values())
 """The facts that a memory map has; without one they are 0."""
 
+AGE_FACTS = tuple(name for name, cell in _FIELDS.items() if cell.unit is Unit.START)
+"""The facts that are the time since a process started."""
 
-class Stat(NamedTuple):
-    """/proc/PID/stat. exiting: the first thread is. start: clock ticks since boot."""
+FILE_FACTS = tuple((f.name, f.procfs.file) for f in FACTS.values() if isinstance(f.procfs, ProcFile))
+"""The facts that have a file of their own in /proc/PID, and its name."""
+
+ALL_FACTS = (*_LINES, *_FIELDS, *(name for name, _ in FILE_FACTS))
+
+NAMESPACED = {
+    kind: tuple(name for name, cell in _LINES.items() if cell.namespace == kind) for kind in ("user", "pid")
+}
+"""The facts that mean another thing in a namespace of this kind."""
+
+
+class StatLine(NamedTuple):
+    """/proc/PID/stat. exiting: the first thread is. start: clock ticks since boot. facts: those that stand there as such."""
 
     comm: bytes
     exiting: bool
     kernel_thread: bool
-    nice: int
     start: int
+    facts: dict[str, int]
 
 
-def parse_stat(data: bytes) -> Stat:
+def parse_stat(data: bytes) -> StatLine:
     """The line of /proc/PID/stat. Errors: `ValueError` for one that is none (a process that just vanished).
 
     comm stands there as it is, whatever bytes it has: what follows it begins after the last parenthesis.
     """
     begin, end = data.find(b"("), data.rfind(b")")
-    fields = data[end + 2 :].split(
-        b" ", 20
-    )  # the field that proc_pid_stat(5) numbers 3 is the first of these
-    if begin < 0 or len(fields) < 21:
+    fields = data[end + 2 :].split(b" ", _LAST + 1)
+    if begin < 0 or len(fields) < _LAST + 2:
         raise ValueError("no line of /proc/PID/stat")
-    flags = int(fields[6])
-    return Stat(
+    flags = int(fields[_FLAGS - _FIRST])
+    return StatLine(
         data[begin + 1 : end],
         bool(flags & PF_EXITING),
         bool(flags & PF_KTHREAD),
-        int(fields[16]),
-        int(fields[19]),
+        int(fields[_START - _FIRST]),
+        {name: int(fields[place]) for name, place in _PLACES},
     )
 
 
@@ -63,30 +82,33 @@ class StatusReader:
     """
 
     def __init__(self) -> None:
-        self._layout: tuple[tuple[int, bytes, int, str], ...] = ()
-        self._uid = self._threads = 0
+        self._plain: tuple[tuple[int, bytes, int, str], ...] = ()
+        self._sizes: tuple[tuple[int, bytes, int, str], ...] = ()
         self._last = 0
 
     def read(self, data: bytes) -> tuple[dict[str, int], bool]:
-        """The facts (sizes only where there is a memory map; uid, threads) and whether there is a memory map.
+        """The facts (sizes only where there is a memory map) and whether there is a memory map.
 
         A line that a kernel does not write is a fact that is not there. Errors: `ValueError` for a file without the
         lines that every kernel writes.
         """
         lines = data.split(b"\n", self._last)
+        facts: dict[str, int] = {}
         try:
-            facts = {
-                "uid": _first(lines[self._uid], b"Uid:"),
-                "threads": _first(lines[self._threads], b"Threads:"),
-            }
-            for at, key, size, fact in self._layout:
+            for at, key, size, fact in self._sizes:
                 line = lines[at]
                 if not line.startswith(key):
                     break
                 facts[fact] = int(line[size:-3]) * _KIB
             else:
-                if self._layout:
-                    return facts, True
+                for at, key, size, fact in self._plain:
+                    line = lines[at]
+                    if not line.startswith(key):
+                        break
+                    facts[fact] = int(line[size:].split(None, 1)[0])
+                else:
+                    if self._sizes:
+                        return facts, True
         except (ValueError, IndexError):
             pass
         return self._learn(data)
@@ -94,28 +116,22 @@ class StatusReader:
     def _learn(self, data: bytes) -> tuple[dict[str, int], bool]:
         lines = data.split(b"\n")
         place = {line.split(b":", 1)[0]: i for i, line in enumerate(lines)}
-        if b"Uid" not in place or b"Threads" not in place:
+        if not place.keys() >= _ALWAYS:
             raise ValueError("no /proc/PID/status")
-        facts = {
-            "uid": _first(lines[place[b"Uid"]], b"Uid:"),
-            "threads": _first(lines[place[b"Threads"]], b"Threads:"),
-        }
-        found = [(place[key], key + b":", len(key) + 1, fact) for key, fact in _SIZES.items() if key in place]
-        for at, _, size, fact in found:
+        plain, sizes = _layout(_PLAIN, place), _layout(_SIZES, place)
+        facts = {fact: int(lines[at][size:].split(None, 1)[0]) for at, _, size, fact in plain}
+        for at, _, size, fact in sizes:
             facts[fact] = int(lines[at][size:-3]) * _KIB
-        if not found:
+        if not sizes:
             return facts, False
-        self._layout = tuple(found)
-        self._uid, self._threads = place[b"Uid"], place[b"Threads"]
-        self._last = max(self._uid, self._threads, *(at for at, *_ in found)) + 1
+        self._plain, self._sizes = plain, sizes
+        self._last = max(at for at, *_ in (*plain, *sizes)) + 1
         return facts, True
 
 
-def _first(line: bytes, key: bytes) -> int:
-    """The first number of a line."""
-    if not line.startswith(key):
-        raise ValueError("another line")
-    return int(line[len(key) :].split(None, 1)[0])
+def _layout(facts: dict[bytes, str], place: dict[bytes, int]) -> tuple[tuple[int, bytes, int, str], ...]:
+    """For each line that is there: its place, how it begins, how long that is, and its fact."""
+    return tuple((place[k], k + b":", len(k) + 1, name) for k, name in facts.items() if k in place)
 
 
 def memory_cgroup_line(data: bytes) -> tuple[bytes | None, bytes | None]:

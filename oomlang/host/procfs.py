@@ -17,14 +17,21 @@ from oomlang.host.cgroupfs import CgroupReader
 from oomlang.host.files import DIRECTORY, read_file, read_number
 from oomlang.host.model import MachineFacts, TaskFacts, Unseen
 from oomlang.host.mounts import Mounts, parse_mounts
-from oomlang.host.process_files import SIZE_FACTS, StatusReader, parse_stat
+from oomlang.host.process_files import (
+    AGE_FACTS,
+    ALL_FACTS,
+    FILE_FACTS,
+    NAMESPACED,
+    SIZE_FACTS,
+    StatusReader,
+    parse_stat,
+)
 
 # The initial namespaces' inode numbers, include/linux/proc_ns.h.
 _INITIAL = {"cgroup": "cgroup:[4026531835]", "pid": "pid:[4026531836]", "user": "user:[4026531837]"}
 _MEMINFO = re.compile(rb"^(MemTotal|SwapTotal):\s+(\d+) kB$", re.MULTILINE)
 _NO_MM = dict.fromkeys(SIZE_FACTS, 0)
 
-_TASK_FACTS = ("uid", "threads", *SIZE_FACTS)
 _EXITED = "cgroups of version 1 do not show for a task that is exiting"
 _GUARDS = Unseen(
     what=("guard",),
@@ -108,7 +115,8 @@ class _Reading:
                 memcg, why = None, _EXITED
             else:
                 memcg, why = cgroups.memcg_of(read_file(shows_cgroup, directory))
-            facts["oom_score_adj"] = int(read_file("oom_score_adj", directory))
+            for fact, file in FILE_FACTS:
+                facts[fact] = int(read_file(file, directory))
         except (FileNotFoundError, ProcessLookupError):
             return
         except OSError as error:
@@ -122,14 +130,17 @@ class _Reading:
         finally:
             os.close(directory)
         pid = int(name)
-        facts["nice"] = stat.nice
-        facts["age"] = max(0, self._now - stat.start * 1000 // self._ticks)
+        facts |= stat.facts
+        for fact in AGE_FACTS:
+            facts[fact] = max(0, self._now - stat.start * 1000 // self._ticks)
         if memcg is None:
             self._miss(("memcg",), why, pid)
-        if len(facts) < len(_TASK_FACTS) + 3:
-            self._miss(tuple(f for f in _TASK_FACTS if f not in facts), "this kernel does not show it", pid)
-        if not self._initial["user"]:
-            facts.pop("uid", None)
+        if len(facts) < len(ALL_FACTS):
+            self._miss(tuple(f for f in ALL_FACTS if f not in facts), "this kernel does not show it", pid)
+        for namespace, those in NAMESPACED.items():
+            if not self._initial[namespace]:
+                for fact in those:
+                    facts.pop(fact, None)
         self._tasks.append(
             TaskFacts(pid=pid, comm=stat.comm, memcg=memcg, start=stat.start, has_mm=has_mm, facts=facts)
         )
@@ -197,7 +208,7 @@ class _Reading:
             why = "this is a pid namespace of its own: only its processes show, and with their pids in it"
             found.append(Unseen(what=("task", "pid"), why=why))
         if not self._initial["user"]:
-            found.append(Unseen(what=("uid",), why="this is a user namespace of its own"))
+            found.append(Unseen(what=NAMESPACED["user"], why="this is a user namespace of its own"))
         if not self._initial["cgroup"]:
             why = "this is a cgroup namespace of its own: paths show only from its root on"
             found.append(Unseen(what=("memcg",), why=why))

@@ -15,20 +15,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from oomlang.facts import FACTS
-from oomlang.facts.table import Scope
-from oomlang.host.model import UNLIMITED, MachineFacts, MemcgFacts, MemcgPath, TaskFacts, Unseen
+from oomlang.facts.table import Scope, kept_by_name
+from oomlang.facts.types import UNLIMITED
+from oomlang.host.model import MachineFacts, MemcgFacts, MemcgPath, TaskFacts, Unseen
 
 FORMAT = 1
 _MAX = "max"
-_ELSEWHERE = ("pid", "badness", "invoker", "memcg.id", "memcg.depth")
-_NUMBERS = {
-    scope: frozenset(
-        f.name
-        for f in FACTS.values()
-        if f.scope is scope and f.range is not None and f.name not in _ELSEWHERE
-    )
-    for scope in Scope
-}
+_NUMBERS = {scope: frozenset(f.name for f in kept_by_name(scope)) for scope in (Scope.TASK, Scope.MEMCG)}
 _LIMIT = 2**63
 _LAST = 253_370_764_800
 """9999-01-01: a year later no calendar has a date."""

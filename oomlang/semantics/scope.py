@@ -69,6 +69,8 @@ class Names:
 
     def suggestion(self, name: str) -> str:
         """How to mend an unknown name."""
+        if name == "memcg.path":
+            return "write `memcg under …`"
         if name in _FOREIGN:
             return f"write `{_FOREIGN[name]}`"
         if name in FUNCTIONS:
@@ -76,31 +78,5 @@ class Names:
         return did_you_mean(name, self.known()) or "`oomlang facts` lists what a policy can ask"
 
 
-# Names of the same thing elsewhere: cgroupfs, /proc, the kernel's structures.
-_FOREIGN = {
-    "memcg.max": "memcg.limit",
-    "memcg.current": "memcg.usage",
-    "memory.current": "memcg.usage",
-    "memory.max": "memcg.limit",
-    "memory.low": "memcg.low",
-    "memory.min": "memcg.min",
-    "memory.high": "memcg.high",
-    "memcg.swap.current": "memcg.swap",
-    "memcg.rss": "memcg.usage",
-    "memcg.memory": "memcg.usage",
-    "memory": "rss",
-    "vsize": "vm",
-    "uptime": "age",
-    "cgroup": "memcg",
-    "cgroup.id": "memcg.id",
-    "memcg.path": "memcg under …",
-    "oom_score": "badness",
-    "adj": "oom_score_adj",
-    "name": "comm",
-    "user": "uid",
-    "tgid": "pid",
-    "anon": "rss.anon",
-    "file": "rss.file",
-    "shmem": "rss.shmem",
-    "total": "oom.total",
-}
+# Names of the same thing elsewhere: cgroupfs, /proc, OOM reports, the kernel's structures.
+_FOREIGN = {name: fact.name for fact in FACTS.values() for name in fact.elsewhere}

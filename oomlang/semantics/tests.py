@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
 from oomlang.facts import FACTS, Interval, Type, spell
+from oomlang.facts.cells import Cgroup
 from oomlang.facts.patterns import BadPath, path_pattern
 from oomlang.facts.table import Scope
 from oomlang.facts.types import COMM_BYTES
@@ -13,25 +14,22 @@ from oomlang.semantics.scope import Names
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean
 
-# What a test's task and memcg can be given, by the name it has there. comm is the task's name, badness is computed,
-# and `invoker` is a statement; a cgroup's name and depth follow from its path.
-TASK_FACTS = {
-    f.name: f
-    for f in FACTS.values()
-    if f.scope is Scope.TASK and f.name not in ("comm", "badness", "invoker")
-}
-MEMCG_FACTS = {
-    f.name.removeprefix("memcg."): f
-    for f in FACTS.values()
-    if f.scope is Scope.MEMCG and f.name not in ("memcg", "memcg.name", "memcg.depth")
-}
+# What a test's task and memcg can be given, by the name it has there; and why they cannot be given the rest.
+TASK_FACTS = {f.entry: f for f in FACTS.values() if f.scope is Scope.TASK and not f.test.instead}
+MEMCG_FACTS = {f.entry: f for f in FACTS.values() if f.scope is Scope.MEMCG and not f.test.instead}
+_INSTEAD = {f.entry: f.test.instead for f in FACTS.values() if f.test.instead}
+_SUMS = [f for f in TASK_FACTS.values() if f.sum_of]
 _ROOT: tuple[bytes, ...] = ()
 # No memory is what a test has that says nothing of it.
 _MEMORY = Interval(0, 2**51)
 # What people write into the wrong braces, or know by the name that it has in cgroupfs.
 _ELSEWHERE = {
     "cgroup": {name: f"`{name}` belongs to a task" for name in TASK_FACTS if name not in MEMCG_FACTS}
-    | {"max": "write `limit`", "current": "write `usage`"},
+    | {
+        f.cgroupfs.v2.file.removeprefix("memory."): f"write `{f.entry}`"
+        for f in MEMCG_FACTS.values()
+        if isinstance(f.cgroupfs, Cgroup) and not f.cgroupfs.v2.key
+    },
     "task": {name: f"`{name}` belongs to a cgroup" for name in MEMCG_FACTS if name not in TASK_FACTS},
 }
 
@@ -248,13 +246,12 @@ class _Test:
             return
         facts: dict[str, int] = {}
         inputs: dict[str, int] = {}
-        known = {**{n: f.name for n, f in MEMCG_FACTS.items()}}
         per_memcg = {n: i for n, i in self._names.inputs.items() if i.per_memcg}
         for entry in statement.entries:
             name = entry.name.name.removeprefix("memcg.")
             if name in MEMCG_FACTS:
                 fact = MEMCG_FACTS[name]
-                self._entry(entry, known[name], fact.type, fact.range, facts)
+                self._entry(entry, fact.name, fact.type, fact.range, facts)
             elif name in per_memcg:
                 declared = per_memcg[name]
                 self._entry(entry, name, declared.type, declared.interval, inputs)
@@ -287,13 +284,7 @@ class _Test:
 
     def _unknown_entry(self, entry: tree.Entry, whose: str, known: list[str]) -> None:
         name = entry.name.name
-        why = _ELSEWHERE[whose].get(name) or {
-            "comm": "a task's comm is the name behind `task`",
-            "badness": "badness is computed from the other facts",
-            "invoker": 'write a line `invoker "task"`',
-            "name": "a cgroup's name follows from its path",
-            "depth": "a cgroup's depth follows from its path",
-        }.get(name)
+        why = _ELSEWHERE[whose].get(name) or _INSTEAD.get(name)
         self._diagnostics.error(
             Code.TEST_FACT,
             entry.name.span,
@@ -332,28 +323,28 @@ class _Test:
                 self._entry(entry, fact.name, fact.type, fact.range, facts)
             else:
                 self._unknown_entry(entry, "task", list(TASK_FACTS))
-        self._parts_of_rss(statement, facts)
+        self._sums(statement, facts)
         path = self._declared(statement.path)
         self._tasks[id] = model.TestTask(
             span=statement.span, id=id, comm=comm, path=path if path is not None else _ROOT, facts=facts
         )
 
-    def _parts_of_rss(self, statement: tree.TestTask, facts: dict[str, int]) -> None:
-        """rss is the sum of its parts: filled in where only they are given, and checked where all are."""
-        parts = [facts.get(p) for p in ("rss.anon", "rss.file", "rss.shmem")]
-        total = sum(p for p in parts if p is not None)
-        if all(p is None for p in parts):
-            return
-        if "rss" not in facts:
-            facts["rss"] = total
-        elif facts["rss"] < total or (None not in parts and facts["rss"] != total):
-            self._diagnostics.error(
-                Code.TEST_VALUE,
-                statement.span,
-                f"rss is the sum of its parts, and {spell(facts['rss'], Type.BYTES)} is not "
-                f"{spell(total, Type.BYTES)}",
-                help="leave `rss` out: the parts say it",
-            )
+    def _sums(self, statement: tree.TestTask, facts: dict[str, int]) -> None:
+        """A sum of other facts is filled in where only they are given, and checked where all are."""
+        for fact in _SUMS:
+            parts = [facts.get(p) for p in fact.sum_of]
+            total = sum(p for p in parts if p is not None)
+            if all(p is None for p in parts):
+                continue
+            given = facts.setdefault(fact.name, total)
+            if given < total or (None not in parts and given != total):
+                self._diagnostics.error(
+                    Code.TEST_VALUE,
+                    statement.span,
+                    f"{fact.name} is the sum of its parts, and {spell(given, fact.type)} is not "
+                    f"{spell(total, fact.type)}",
+                    help=f"leave `{fact.name}` out: the parts say it",
+                )
 
     def _task_id(self, node: tree.Text) -> str | None:
         id = node.value.decode("utf-8", "backslashreplace")

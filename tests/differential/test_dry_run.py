@@ -125,7 +125,7 @@ def _expected(done: Pass, facts: MachineFacts, task: TaskFacts, name: str, depth
         if name == "memcg.depth":
             return len(path)
         value = memcg.facts[name] if path else 0
-        return total if name in ("memcg.limit", "memcg.high") and (not path or value == UNLIMITED) else value
+        return total if FACTS[name].unlimited and (not path or value == UNLIMITED) else value
     if name == "comm":
         return task.comm or b""
     if name == "pid":

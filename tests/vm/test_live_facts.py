@@ -22,8 +22,7 @@ import oomlang
 from oomlang.compiler import Compilation
 from oomlang.facts import FACTS
 from oomlang.facts.table import Scope
-from oomlang.facts.types import Type
-from oomlang.host.model import UNLIMITED
+from oomlang.facts.types import UNLIMITED, Type
 from tests.vm.scenarios.stage import LIMIT, Hog, Stage, trouble
 from vm.harness import Vm
 
@@ -182,7 +181,7 @@ def _shown(done: Pass, reading: dict[str, Any], pid: int, name: str, depth: int 
         if name == "memcg.depth":
             return len(parts)
         value = int(memcg[name]) if parts else 0
-        return total if name in ("memcg.limit", "memcg.high") and (not parts or value == UNLIMITED) else value
+        return total if FACTS[name].unlimited and (not parts or value == UNLIMITED) else value
     if name == "pid":
         return pid
     if name == "invoker":
@@ -198,7 +197,7 @@ def _shown(done: Pass, reading: dict[str, Any], pid: int, name: str, depth: int 
 def _tolerance(name: str) -> int:
     if name in COUNTERS:
         return COUNTERS[name] * COUNTER
-    if name in ("memcg.usage", "memcg.swap"):
+    if FACTS[name].test.summed:  # charged in batches
         return CHARGE
     return (
         3 * TICK_MS if name == "age" else 0

@@ -1,7 +1,7 @@
 """The task table of a report: its header says which columns this kernel prints.
 
-In: the header, then rows. Out: `TaskRow`s. Sizes are in pages there, page tables in bytes since Linux 4.15; the caller
-knows the size of a page only at the report's end, so that rows are kept as numbers until then.
+In: the header, then rows. Out: `TaskRow`s. Which columns are facts says the table of facts, in its cells `Column`. Most are
+in pages, whose size the caller knows only at the report's end, so that rows are kept as numbers until then.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 
+from oomlang.facts import FACTS
+from oomlang.facts.cells import Column, Unit
 from oomlang.host.reports.model import TaskRow
 
 _HEADER = re.compile(rb"\[\s*+pid\s*+\]((?:\s++(?!name\s*+\Z)[a-z_]{1,32}+){1,32}+)\s++name\s*+\Z")
 """No kernel has more than a dozen columns."""
 
-_PAGES = {
-    b"total_vm": "vm",
-    b"rss": "rss",
-    b"rss_anon": "rss.anon",
-    b"rss_file": "rss.file",
-    b"rss_shmem": "rss.shmem",
-    b"swapents": "swap",
-}
-_PLAIN = {b"uid": "uid", b"oom_score_adj": "oom_score_adj", b"pgtables_bytes": "pgtables"}
-_TABLE_PAGES = frozenset((b"nr_ptes", b"nr_pmds", b"nr_puds"))
+_COLUMNS = {f.name: f.report for f in FACTS.values() if isinstance(f.report, Column)}
+_PLAIN = {cell.name.encode(): fact for fact, cell in _COLUMNS.items() if cell.unit is Unit.PLAIN}
+_PAGES = {cell.name.encode(): fact for fact, cell in _COLUMNS.items() if cell.unit is Unit.PAGES}
+_SUMMED = {name.encode(): fact for fact, cell in _COLUMNS.items() for name in cell.older}
+"""Columns of older kernels, in pages, which add up to a fact."""
 
 _LIKE_ROW = re.compile(rb"\[ *+\d++(?:\] | *+\Z)")
 """Not `[drm] …`: other messages may stand between the rows."""
@@ -97,14 +94,14 @@ class Table:
         """The rows, in their order. reaped: pids and names of those whose memory the kernel has taken already."""
         plain = [(_PLAIN[c], i) for i, c in enumerate(self.columns) if c in _PLAIN]
         paged = [(_PAGES[c], i) for i, c in enumerate(self.columns) if c in _PAGES]
-        page_tables = [i for i, c in enumerate(self.columns) if c in _TABLE_PAGES]
+        summed = [(_SUMMED[c], i) for i, c in enumerate(self.columns) if c in _SUMMED]
 
         def facts_of(values: tuple[int, ...]) -> dict[str, int]:
             facts = {name: values[i] for name, i in plain}
             for name, i in paged:
                 facts[name] = values[i] * page_size
-            if page_tables:
-                facts["pgtables"] = sum(values[i] for i in page_tables) * page_size
+            for name, i in summed:
+                facts[name] = facts.get(name, 0) + values[i] * page_size
             return facts
 
         return tuple(

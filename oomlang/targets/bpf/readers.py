@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from oomlang.facts import FACTS
+from oomlang.facts import FACTS, Fact
+from oomlang.facts.cells import PageCounter
 from oomlang.ir import nodes as ir
 from oomlang.records import dataclass
 from oomlang.targets.bpf.attachments import EventSource
@@ -208,16 +209,13 @@ def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
     return Struct(members=[], locals=local, lines=lines)
 
 
-def _counter(member: str, fact: str) -> str:
-    return f"page_bytes(BPF_CORE_READ(mem, memory.{member}), {limit(fact)})"
+def _counter(fact: Fact, cell: PageCounter) -> str:
+    read = "limit_bytes" if fact.unlimited else "page_bytes"
+    return f"{read}(BPF_CORE_READ(mem, memory.{cell.member}), {limit(fact.name)})"
 
 
 _COUNTERS = {
-    "memcg.usage": _counter("usage.counter", "memcg.usage"),
-    "memcg.min": _counter("min", "memcg.min"),
-    "memcg.low": _counter("low", "memcg.low"),
-    "memcg.limit": f"limit_bytes(BPF_CORE_READ(mem, memory.max), {limit('memcg.limit')})",
-    "memcg.high": f"limit_bytes(BPF_CORE_READ(mem, memory.high), {limit('memcg.high')})",
+    **{f.name: _counter(f, f.bpf) for f in FACTS.values() if isinstance(f.bpf, PageCounter)},
     "memcg.swap": f"swap_bytes(cgroup, mem, {limit('memcg.swap')})",
     "memcg.oom_group": "BPF_CORE_READ(mem, oom_group)",
     "memcg.oom_kills": f"oom_kills(mem, {limit('memcg.oom_kills')})",

@@ -13,17 +13,11 @@ from enum import Enum
 
 from oomlang.facts import Interval
 
-UNLIMITED = 2**63 - 1
-"""`memcg.limit` or `memcg.high` of a cgroup without one; a policy reads oom.total instead."""
-
 ROOT_ID = 1
 """The id of the root cgroup."""
 
 SYSRQ_ORDER = -1
 """`oom.order` of an event that a person asked for."""
-
-NOT_IN_FACTS = frozenset(("comm", "pid", "badness", "invoker"))
-"""Facts of a task that a candidate's `facts` do not hold: they have fields of their own, or are computed."""
 
 
 class Guard(Enum):
@@ -42,8 +36,8 @@ class Memcg:
     """A memory cgroup. One object stands for one cgroup, so they compare by identity.
 
     path: its components, none for the root. id: the inode number of its directory, None where unobservable;
-    the root's is 1 whatever is given. facts: by name (`memcg.usage`), without depth, id and name, which
-    follow from the rest; ignored for the root, whose facts are fixed. inputs: the values set for it, by the
+    the root's is 1 whatever is given. facts: those that the table keeps by name (`memcg.usage`), `UNLIMITED` for
+    a limit that is none; ignored for the root, whose facts are fixed. inputs: the values set for it, by the
     name of the input. Raises ValueError where `parent` is not the cgroup above.
     """
 
@@ -95,8 +89,8 @@ class Candidate:
     """A process. They compare by identity.
 
     comm: its bytes, None where unobservable. memcg: None where unobservable; the caller then vouches that it
-    belongs to the event's scope, from which what is known of it follows. facts: by name, without comm, pid, badness,
-    invoker and the memcg's. start: when it started, in any unit that all candidates share, the higher the later; None
+    belongs to the event's scope, from which what is known of it follows. facts: those of a task that the table keeps by
+    name. start: when it started, in any unit that all candidates share, the higher the later; None
     where unobservable.
     """
 

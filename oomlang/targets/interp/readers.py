@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 
 from oomlang.facts import FACTS, Interval, Scope
 from oomlang.facts.table import TEXT_BYTES
+from oomlang.facts.types import UNLIMITED
 from oomlang.ir.levels import Level
 from oomlang.operations import ADD, MULTIPLY
 from oomlang.targets.interp import values
-from oomlang.targets.interp.machine import ROOT_ID, SYSRQ_ORDER, UNLIMITED, Candidate, Event, Guard, Memcg
+from oomlang.targets.interp.machine import ROOT_ID, SYSRQ_ORDER, Candidate, Event, Guard, Memcg
 from oomlang.targets.interp.values import Value, clamp
 
 Path: TypeAlias = tuple[bytes, ...]
@@ -207,7 +208,7 @@ class Readers:
             return clamp(len(memcg.path), _range(name))
         if name == "memcg.id":
             return _read(name, memcg.id if memcg.path else ROOT_ID)
-        may_be_unlimited = name in ("memcg.limit", "memcg.high")
+        may_be_unlimited = FACTS[name].unlimited
         if not memcg.path:
             return self._event("oom.total") if may_be_unlimited else 0
         value = memcg.facts.get(name)

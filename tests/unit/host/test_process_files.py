@@ -13,7 +13,7 @@ _STATUS = b"Name:\tx\nUid:\t33\t0\t0\t0\nVmSize:\t 400 kB\nVmRSS:\t 300 kB\nRssA
 @pytest.mark.parametrize("comm", [b"bash", b"a) R 1 2", b"((", b"", b"a\nb", b"\xff\x1b[31m"])
 def test_a_comm_can_hold_whatever_it_likes(comm: bytes) -> None:
     stat = parse_stat(b"17 (" + comm + b")" + _TAIL)
-    assert (stat.comm, stat.nice, stat.start) == (comm, -5, 4711)
+    assert (stat.comm, stat.facts, stat.start) == (comm, {"nice": -5}, 4711)
 
 
 def test_flags_tell_kernel_threads_and_those_that_are_exiting() -> None:

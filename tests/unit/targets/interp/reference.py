@@ -60,7 +60,7 @@ class Reference:
         if name == "memcg.id":
             assert memcg.id is not None
             return clamped(name, memcg.id)
-        if name in ("memcg.limit", "memcg.high") and memcg.facts[name] == UNLIMITED:
+        if FACTS[name].unlimited and memcg.facts[name] == UNLIMITED:
             return self.event("oom.total")
         return clamped(name, memcg.facts[name])
 
