@@ -67,12 +67,15 @@ def parse_stat(data: bytes) -> StatLine:
     if begin < 0 or len(fields) < _LAST + 2:
         raise ValueError("no line of /proc/PID/stat")
     flags = int(fields[_FLAGS - _FIRST])
+    facts = {}
+    for name, place in _PLACES:
+        facts[name] = int(fields[place])
     return StatLine(
         data[begin + 1 : end],
         bool(flags & PF_EXITING),
         bool(flags & PF_KTHREAD),
         int(fields[_START - _FIRST]),
-        {name: int(fields[place]) for name, place in _PLACES},
+        facts,
     )
 
 

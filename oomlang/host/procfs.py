@@ -56,6 +56,7 @@ class _Reading:
     _ticks: int = 100
     _now: int = 0  # ms since boot
     _initial: dict[str, bool] = field(default_factory=dict)
+    _another_meaning: list[str] = field(default_factory=list)  # facts that a namespace hides
 
     def run(self) -> MachineFacts:
         self._proc = os.open(os.path.join(self.root, "proc"), DIRECTORY)
@@ -69,6 +70,9 @@ class _Reading:
         swap = sizes.get(b"SwapTotal", 0)
         mounts = parse_mounts(self._optional("self/mountinfo"))
         self._initial = {name: self._is_initial(name) for name in _INITIAL}
+        self._another_meaning = [
+            f for kind, those in NAMESPACED.items() if not self._initial[kind] for f in those
+        ]
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._now = round(float(read_file("uptime", self._proc).split()[0]) * 1000)
         cgroups = CgroupReader(root=self.root, mounts=mounts, swap=swap, swappiness=self._swappiness())
@@ -130,17 +134,16 @@ class _Reading:
         finally:
             os.close(directory)
         pid = int(name)
-        facts |= stat.facts
+        facts.update(stat.facts)
+        age = max(0, self._now - stat.start * 1000 // self._ticks)
         for fact in AGE_FACTS:
-            facts[fact] = max(0, self._now - stat.start * 1000 // self._ticks)
+            facts[fact] = age
         if memcg is None:
             self._miss(("memcg",), why, pid)
         if len(facts) < len(ALL_FACTS):
             self._miss(tuple(f for f in ALL_FACTS if f not in facts), "this kernel does not show it", pid)
-        for namespace, those in NAMESPACED.items():
-            if not self._initial[namespace]:
-                for fact in those:
-                    facts.pop(fact, None)
+        for fact in self._another_meaning:
+            facts.pop(fact, None)
         self._tasks.append(
             TaskFacts(pid=pid, comm=stat.comm, memcg=memcg, start=stat.start, has_mm=has_mm, facts=facts)
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from oomlang.facts import FACTS, Type
+from oomlang.facts.cells import PageCounter
 from oomlang.objects.btf import Btf
 from oomlang.targets.interp import UNLIMITED, Candidate, Guard, Machine, Memcg
 
@@ -22,7 +24,7 @@ _MEMBERS = (
     "swap",
     "rss.shmem",
 )  # MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES
-_COUNTERS = {"memcg.usage": "usage.counter", "memcg.min": "min", "memcg.low": "low"}
+_COUNTERS = {f.name: f.bpf.member for f in FACTS.values() if isinstance(f.bpf, PageCounter)}
 BOOT_MS = 2**41
 """The time of all events, in ms after boot: no candidate is older."""
 
@@ -38,7 +40,7 @@ def whole_pages(machine: Machine) -> Machine:
     def memcg(old: Memcg) -> Memcg:
         if old not in memcgs:
             facts = {
-                n: v if v == UNLIMITED or n in ("memcg.oom_group", "memcg.oom_kills") else pages(v)
+                n: pages(v) if FACTS[n].type is Type.BYTES and v != UNLIMITED else v
                 for n, v in old.facts.items()
             }
             facts["memcg.oom_group"] = int(facts.get("memcg.oom_group", 0) > 0)
@@ -190,13 +192,11 @@ class Kernel:
         memory, facts = self.memory, memcg.facts
         if not memcg.path:
             # What the root's counters hold must not be read.
-            for field in ("usage.counter", "min", "low", "high", "max"):
+            for field in _COUNTERS.values():
                 memory.set(mem_cgroup, "mem_cgroup", f"memory.{field}", 4711)
             return
         for name, field in _COUNTERS.items():
-            memory.set(mem_cgroup, "mem_cgroup", f"memory.{field}", facts.get(name, 0) // PAGE)
-        for name, field in (("memcg.limit", "max"), ("memcg.high", "high")):
-            value = facts.get(name, UNLIMITED)
+            value = facts.get(name, FACTS[name].test.default)
             pages = _PAGE_COUNTER_MAX if value == UNLIMITED else value // PAGE
             memory.set(mem_cgroup, "mem_cgroup", f"memory.{field}", pages)
         memory.set(mem_cgroup, "mem_cgroup", "swap.usage.counter", facts.get("memcg.swap", 0) // PAGE)
