@@ -112,9 +112,14 @@ class FakeMachine:
         )
 
 
+ONE_NUMBER = {
+    "memcg.usage": ("memory.current", "memory.usage_in_bytes", 4096000),
+}
+"""Facts that one number of a file is: the file of version 2, that of version 1, and the number that V2_FILES and V1_FILES
+have there."""
 V2_FILES = {
     "cgroup.controllers": "cpu memory pids",
-    "memory.current": "4096000",
+    **{file: str(number) for file, _, number in ONE_NUMBER.values()},
     "memory.max": "max",
     "memory.min": "1024",
     "memory.low": "2048",
@@ -125,7 +130,7 @@ V2_FILES = {
     "memory.events": "low 0\nhigh 0\nmax 3\noom 2\noom_kill 7\noom_group_kill 1",
 }
 V1_FILES = {
-    "memory.usage_in_bytes": "4096000",
+    **{file: str(number) for _, file, number in ONE_NUMBER.values()},
     "memory.limit_in_bytes": "8192000",
     "memory.memsw.usage_in_bytes": "4104192",
     "memory.memsw.limit_in_bytes": "8292000",

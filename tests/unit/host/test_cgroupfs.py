@@ -4,9 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from oomlang.facts.table import Scope, kept_by_name
 from oomlang.host import UNLIMITED
 from oomlang.host.mounts import parse_mounts
-from tests.unit.host.machines import MOUNTED_HYBRID, MOUNTED_V1, MOUNTED_V2, V1_FILES, V2_FILES, FakeMachine
+from tests.unit.host.machines import (
+    MOUNTED_HYBRID,
+    MOUNTED_V1,
+    MOUNTED_V2,
+    ONE_NUMBER,
+    V1_FILES,
+    V2_FILES,
+    FakeMachine,
+)
+
+_ONE_NUMBER = {fact: number for fact, (_, _, number) in ONE_NUMBER.items()}
 
 
 def test_version_2(tmp_path: Path) -> None:
@@ -19,7 +30,7 @@ def test_version_2(tmp_path: Path) -> None:
     memcg = reader.memcgs[b"a", b"b c"]
     assert memcg.id == directory.stat().st_ino
     assert memcg.facts == {
-        "memcg.usage": 4096000,
+        **_ONE_NUMBER,
         "memcg.limit": 8192,
         "memcg.min": 1024,
         "memcg.low": 2048,
@@ -47,7 +58,7 @@ def test_version_1_and_both_side_by_side(tmp_path: Path, mounted: bytes, line: b
     assert reader.memcg_of(line) == ((b"a",), "")
     memcg = reader.memcgs[(b"a",)]
     assert memcg.facts == {
-        "memcg.usage": 4096000,
+        **_ONE_NUMBER,
         "memcg.limit": 8192000,
         "memcg.min": 0,
         "memcg.low": 0,
@@ -96,10 +107,9 @@ def test_a_file_that_is_missing_or_odd_is_a_fact_that_was_not_seen(tmp_path: Pat
     fake.cgroup("a", files | {"memory.low": "many", "memory.events": "low 0"})
     reader = fake.cgroups()
     reader.memcg_of(b"0::/a\n")
-    assert set(reader.memcgs[(b"a",)].facts) == {"memcg.usage", "memcg.limit", "memcg.min", "memcg.high"}
-    assert {fact for fact, _ in reader.unseen} == {
-        "memcg.swap", "memcg.oom_group", "memcg.low", "memcg.oom_kills"
-    }  # fmt: skip
+    unseen = {"memcg.swap", "memcg.oom_group", "memcg.low", "memcg.oom_kills"}
+    assert {fact for fact, _ in reader.unseen} == unseen
+    assert set(reader.memcgs[(b"a",)].facts) == {f.name for f in kept_by_name(Scope.MEMCG)} - unseen
     assert all(paths == [(b"a",)] for paths in reader.unseen.values())
 
 
