@@ -53,8 +53,8 @@ def structure(
             ],
         },
         "event": {
-            "global": event.is_global,
-            "memcg": spell_path(event.scope.path if event.scope is not None else ()),
+            "global": event.globally,
+            "memcg": spell_path(event.scope.path if event.scope is not None else ()) if event.scope_seen else None,
             "total": event.total,
             "order": event.order,
         },

@@ -45,6 +45,8 @@ def machine(
         total_between=bounds,
         order=report.order,
         scope=scope,
+        scope_seen=scope is not None or report.is_global is True or report.order == SYSRQ_ORDER,
+        memcg_event=None if report.is_global is None else not report.is_global,
         invoker=_invoker(report),
         page_size=report.page_size,
     )

@@ -69,18 +69,29 @@ class Event:
     total: bytes. order: -1 for sysrq. scope: the cgroup that is out of memory, None (or the root) for a
     global event. invoker: the pid of the process whose allocation failed, 0 if it is none of the candidates.
     None for total, order or invoker: unobservable. total_between: what an unobservable total lies between, where
-    something is known of it. page_size: bytes, for `badness`.
+    something is known of it. scope_seen: false where nobody knows which cgroup ran out (`scope` is None then), nor
+    whether one did, unless memcg_event says so. page_size: bytes, for `badness`.
     """
 
     total: int | None
     total_between: Interval | None = None
     order: int | None = 0
     scope: Memcg | None = None
+    scope_seen: bool = True
+    memcg_event: bool | None = None
     invoker: int | None = 0
     page_size: int = 4096
 
     @property
+    def globally(self) -> bool | None:
+        """Whether the event is global; None where unobservable."""
+        return (
+            self.is_global if self.scope_seen else None if self.memcg_event is None else not self.memcg_event
+        )
+
+    @property
     def is_global(self) -> bool:
+        """Whether all tasks of the machine are candidates, as far as is known."""
         return self.scope is None or not self.scope.path
 
 

@@ -162,8 +162,9 @@ class Readers:
 
     def _path(self, name: str, depth: int | None) -> tuple[Level, Sequence[Path | None]]:
         if name == "oom.memcg":
-            scope = self._view.event.scope
-            return Level.EVENT, [scope.path if scope is not None else ()]
+            event = self._view.event
+            path = event.scope.path if event.scope is not None else ()
+            return Level.EVENT, [path if event.scope_seen else None]
         return Level.MEMCG, [m.path if m is not None else None for m in self.ancestors(depth)]
 
     def missing(self, name: str, depth: int | None, member: Callable[[Level], int]) -> Iterator[str]:
@@ -187,7 +188,7 @@ class Readers:
         event = self._view.event
         match name:
             case "oom.global":
-                return int(event.is_global)
+                return _read(name, event.globally)
             case "oom.total":
                 between = event.total_between
                 if event.total is None and between is not None:

@@ -9,9 +9,10 @@ from oomlang.cli.explain_sources import report_situation
 from oomlang.cli.replay_text import event_text
 from oomlang.compiler import Compilation
 from oomlang.explanation.event import Explanation
+from oomlang.explanation.structure import structure
 from oomlang.host.reports import Report, read_reports
 from oomlang.replay import Outcome, Replayed, replay
-from oomlang.targets.interp import STOCK
+from oomlang.targets.interp import STOCK, Verdict
 
 DATA = Path(__file__).parents[2] / "data" / "reports-odd"
 
@@ -158,3 +159,40 @@ def test_a_confined_event_is_no_larger_than_the_machine() -> None:
     assert event.total is None
     assert event.total_between is not None
     assert event.total_between.high == 2097152 * 4096
+
+
+@pytest.mark.parametrize(
+    "name, rule, possible",
+    [
+        ("old-kill-line-says-memcg", "kernel decides when oom.global", {Verdict.VICTIM}),
+        ("old-kill-line-says-memcg", "kernel decides when not oom.global", {Verdict.KERNEL_DECIDES}),
+        (
+            "old-kill-line-says-memcg",
+            'kernel decides when oom.memcg under "/a"',
+            {Verdict.KERNEL_DECIDES, Verdict.VICTIM},
+        ),
+        ("rows-only", "kernel decides when oom.global", {Verdict.KERNEL_DECIDES, Verdict.VICTIM}),
+        ("rhel7-size-shown-and-not-seen", "kernel decides when oom.global", {Verdict.KERNEL_DECIDES}),
+    ],
+)
+def test_an_event_that_the_report_does_not_name_is_no_global_one(
+    name: str, rule: str, possible: set[Verdict]
+) -> None:
+    if name == "rows-only":
+        log = b"".join(
+            line
+            for line in (DATA / "old-kill-line-says-memcg.log").read_bytes().splitlines(True)
+            if b"[ " in line
+        )
+    else:
+        log = (DATA / f"{name}.log").read_bytes()
+    (report,) = read_reports(io.BytesIO(log))
+    assert replay(Compilation(rule.encode() + b"\n").ir, report).decision.possible == possible
+
+
+def test_the_json_of_an_explanation_leaves_open_what_the_report_leaves_open() -> None:
+    situation = report_situation(
+        str(DATA / "explain-says-whole-machine.log"), 1, knobs={}, memcg_inputs={}, swap=None
+    )
+    event = structure(Explanation(STOCK, "p.oom", situation))["event"]
+    assert (event["global"], event["memcg"]) == (False, None)
