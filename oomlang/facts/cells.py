@@ -151,6 +151,34 @@ class PageCounter:
     member: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """C that gives a number of pages. What it may name: `task`, `memory` (runtime/guard.h)."""
+
+    c: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfMemcg:
+    """C that gives the value out of `mem`, the struct mem_cgroup of `cgroup`; 0 for the root, which has no counters. It
+    stays in the fact's range, if by `{limit}`, the top of that.
+    """
+
+    c: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """C that gives the value and stays in the fact's range, if by `{least}` and `{limit}`. What it may name: of a task
+    `task`, `memory`, `adj`, `c`, `event`; of a cgroup `cgroup` and `level`.
+    """
+
+    c: str
+
+
+Bpf: TypeAlias = PageCounter | Pages | OfMemcg | Expression
+
+
 # Test blocks and machines made up
 
 

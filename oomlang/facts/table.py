@@ -13,13 +13,17 @@ from enum import Enum
 from oomlang.facts.cells import (
     NO_LIMIT,
     Always,
+    Bpf,
     Cgroup,
     CgroupFile,
     Cgroupfs,
     Column,
+    Expression,
     InTest,
     MadeUp,
+    OfMemcg,
     PageCounter,
+    Pages,
     ProcFile,
     Procfs,
     ReportCell,
@@ -213,7 +217,7 @@ class Fact:
     unlimited: bool = False
     kept: Kept = Kept.BY_NAME
     kernel: tuple[str, ...] = ()
-    bpf: PageCounter | None = None
+    bpf: Bpf | None = None
     procfs: Procfs | None = None
     cgroupfs: Cgroupfs | None = None
     report: ReportCell | None = None
@@ -263,6 +267,7 @@ _ROWS: tuple[Fact, ...] = (
         range=_SIZE,
         sum_of=("rss.anon", "rss.file", "rss.shmem"),
         kernel=(*MM_FIELDS, *_RSS),
+        bpf=Pages("memory->file + memory->anon + memory->shmem"),
         procfs=Status("VmRSS", Unit.KIB),
         report=Column("rss", Unit.PAGES),
         made_up=MadeUp(unasked=0.8),
@@ -275,6 +280,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident anonymous memory (heap, stacks): what killing the task surely frees.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
+        bpf=Pages("memory->anon"),
         procfs=Status("RssAnon", Unit.KIB),
         report=Column("rss_anon", Unit.PAGES),
         also=("anon",),
@@ -286,6 +292,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident file-backed memory (programs, libraries, mapped files).",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
+        bpf=Pages("memory->file"),
         procfs=Status("RssFile", Unit.KIB),
         report=Column("rss_file", Unit.PAGES),
         also=("file",),
@@ -297,6 +304,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Resident shared memory (tmpfs, System V and anonymous shared mappings).",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
+        bpf=Pages("memory->shmem"),
         procfs=Status("RssShmem", Unit.KIB),
         report=Column("rss_shmem", Unit.PAGES),
         also=("shmem",),
@@ -308,6 +316,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Swapped-out anonymous memory.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_RSS),
+        bpf=Pages("memory->swap"),
         procfs=Status("VmSwap", Unit.KIB),
         report=Column("swapents", Unit.PAGES),
     ),
@@ -318,6 +327,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Memory in the task's page tables.",
         range=_SIZE,
         kernel=(*MM_FIELDS, *_PGTABLES),
+        bpf=Expression("minimum(memory->pgtables, {limit})"),
         procfs=Status("VmPTE", Unit.KIB),
         # Before Linux 4.15 there was a column for each level.
         report=Column("pgtables_bytes", older=("nr_ptes", "nr_pmds", "nr_puds")),
@@ -329,6 +339,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Size of the address space, resident or not.",
         range=Interval(0, 2**57),
         kernel=(*MM_FIELDS, "mm.total_vm"),
+        bpf=Pages("memory->total_vm"),
         procfs=Status("VmSize", Unit.KIB),
         report=Column("total_vm", Unit.PAGES),
         also=("vsize",),
@@ -340,6 +351,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The task's oom_score_adj. Tasks at -1000 are never candidates.",
         range=Interval(-1000, 1000),
         kernel=(*_LEADER, "signal.oom_score_adj"),
+        bpf=Expression("adj"),
         procfs=ProcFile("oom_score_adj"),
         report=Column("oom_score_adj"),
         made_up=MadeUp(unasked=0.8, usual=(0, 0, 100, -1000, 500)),
@@ -353,6 +365,7 @@ _ROWS: tuple[Fact, ...] = (
         range=Interval(-4 * _PIB, 8 * _PIB),
         kept=Kept.COMPUTED,
         kernel=(*MM_FIELDS, *_RSS, *_PGTABLES, "signal.oom_score_adj", "oc.totalpages"),
+        bpf=Expression("badness_bytes(c->points, {least}, {limit})"),
         procfs=Special("computed from /proc/PID/status and /proc/PID/oom_score_adj"),
         report=Special("computed from the task's columns and the event's total"),
         test=InTest(instead="badness is computed from the other facts"),
@@ -379,6 +392,7 @@ _ROWS: tuple[Fact, ...] = (
         range=Interval(0, 2**22),
         kept=Kept.FIELD,
         kernel=("task.tgid",),
+        bpf=Expression("task->tgid"),
         procfs=Special("/proc/PID"),
         report=Special("tgid"),
         also=("tgid",),
@@ -390,6 +404,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The real user id, in the initial user namespace.",
         range=Interval(0, 2**32 - 1),
         kernel=("task.real_cred", "cred.uid", "kuid.val"),
+        bpf=Expression("task->real_cred->uid.val"),
         procfs=Status("Uid", namespace="user"),
         report=Column("uid"),
         also=("user",),
@@ -401,6 +416,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The nice value of the process's first thread, -20 (most favoured) to 19.",
         range=Interval(-20, 19),
         kernel=("task.static_prio",),
+        bpf=Expression("task->static_prio - 120"),
         procfs=Stat(19),
     ),
     Fact(
@@ -410,6 +426,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="The number of threads in the process.",
         range=Interval(0, 2**22),
         kernel=(*_LEADER, "signal.nr_threads"),
+        bpf=Expression("minimum(task->signal->nr_threads, {limit})"),
         procfs=Status("Threads"),
     ),
     Fact(
@@ -419,6 +436,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="Time since the process started, suspend included, when the event began.",
         range=Interval(0, 2**40),
         kernel=("task.start_boottime",),
+        bpf=Expression("age(task->start_boottime, {limit})"),
         procfs=Stat(22, Unit.START),
         also=("uptime",),
     ),
@@ -430,6 +448,7 @@ _ROWS: tuple[Fact, ...] = (
         range=Interval(0, 1),
         kept=Kept.COMPUTED,
         kernel=("task.tgid",),
+        bpf=Expression("(u64)task->tgid == event.invoker"),
         report=Special("the `invoked oom-killer` line"),
         test=InTest(instead='write a line `invoker "task"`'),
     ),
@@ -521,6 +540,7 @@ _ROWS: tuple[Fact, ...] = (
             "cgroup.root",
             "cgroup_root.hierarchy_id",
         ),
+        bpf=OfMemcg("swap_bytes(cgroup, mem, {limit})"),
         cgroupfs=Cgroup(
             v2=CgroupFile("memory.swap.current"),
             v1=CgroupFile("memory.memsw.usage_in_bytes", less="memcg.usage"),
@@ -536,6 +556,7 @@ _ROWS: tuple[Fact, ...] = (
         range=Interval(0, 2**16),
         kept=Kept.COMPUTED,
         kernel=MEMCG_FIELDS,
+        bpf=Expression("minimum(level, {limit})"),
         procfs=Special("/proc/PID/cgroup"),
         test=InTest(instead="a cgroup's depth follows from its path"),
     ),
@@ -568,6 +589,7 @@ _ROWS: tuple[Fact, ...] = (
         doc="memory.oom.group: whether the kernel kills the whole cgroup with the victim.",
         range=Interval(0, 1),
         kernel=(*MEMCG_FIELDS, "cgroup.subsys", "memcg.css", "memcg.oom_group"),
+        bpf=OfMemcg("BPF_CORE_READ(mem, oom_group)"),
         cgroupfs=Cgroup(v2=CgroupFile("memory.oom.group"), v1=Always(0)),
     ),
     Fact(
@@ -584,6 +606,7 @@ _ROWS: tuple[Fact, ...] = (
             "atomic_long.counter",
             "MEMCG_OOM_KILL",
         ),
+        bpf=OfMemcg("oom_kills(mem, {limit})"),
         # The kernel's own counter, too, counts the cgroup alone on version 1.
         cgroupfs=Cgroup(
             v2=CgroupFile("memory.events", "oom_kill"), v1=CgroupFile("memory.oom_control", "oom_kill")

@@ -110,8 +110,9 @@ class _Emission:
             comm_end=any(map(needs_end, patterns)),
         )
         task_lets = self._task_lets()
+        computed = _Computed()
         members = [*candidate.members, *(f"s64 {member}" for member, _ in task_lets)]
-        many = max(len(policy.event_rules), len(policy.never), len(keys)) > _INLINE_RULES
+        many = max(map(len, (policy.event_rules, policy.never, keys, task_lets))) > _INLINE_RULES
         layout = Layout.of(policy, needs) if self._target.record else None
         context: dict[str, Any] = {
             "mark": MARK,
@@ -131,14 +132,17 @@ class _Emission:
             "event_members": [*event.members, *(f"s64 let_{name}" for name in event_lets)],
             "event_reads": [
                 *event.lines,
-                *(f"event.let_{name} = {names.call(name, '')};" for name in event_lets),
+                *computed.lines("event", [f"event.let_{name} = {names.call(name, '')};" for name in event_lets]),
             ],
             "answers_in_event": needs.scope_asks,
             "memcg_members": readers.view_members(views, policy),
             "task_views": [v.name for v in task_views],
             "candidate_members": members,
             "candidate_locals": candidate.locals,
-            "candidate_reads": [*candidate.lines, *(f"c->{member} = {call};" for member, call in task_lets)],
+            "candidate_reads": [
+                *candidate.lines,
+                *computed.lines("task", [f"c->{member} = {call};" for member, call in task_lets]),
+            ],
             "each_depth_keys": [k for k in keys if k["each_depth"]],
             "keys": keys,
             "cached_views": [v.name for v in task_views if v.changes],
@@ -155,7 +159,8 @@ class _Emission:
             ],
             "scope_names": needs.scope_asks and self._target.scoped,
             "tables": names.automata.tables(),
-            "views": [self._view(v) for v in views],
+            "views": [self._view(v, computed) for v in views],
+            "computed": computed.functions,
             "looks": [_look(v.key) for v in task_views],
             "lists": [
                 {"function": f, "values": [number(v) for v in values]} for values, f in names.lists.items()
@@ -285,14 +290,15 @@ class _Emission:
 
     # Views
 
-    def _view(self, view: View) -> dict[str, Any]:
+    def _view(self, view: View, computed: _Computed) -> dict[str, Any]:
         calls = [
             f"m->let_{name} = {self._names.call(name, 'm->')};" for name in self._lets if name in view.lets
         ]
-        struct = readers.view(view, self._policy, calls)
+        variable = "step" if view.each_depth else view.name
+        struct = readers.view(view, self._policy, computed.lines(view.name, calls, variable))
         return {
             "name": view.name,
-            "variable": "step" if view.each_depth else view.name,
+            "variable": variable,
             "rule": view.key[1] if isinstance(view.key, tuple) else None,
             "comment": _comment(view.key),
             "locals": struct.locals,
@@ -326,6 +332,24 @@ def _comment(key: ViewKey) -> str:
     if isinstance(key, tuple):
         return f"/* A cgroup on the way down, for rule {key[1]}. */"
     return f"/* The task's ancestor cgroup {key} below the root. */"
+
+
+class _Computed:
+    """The statements that compute lets, in functions of their own where they are many. functions: those."""
+
+    def __init__(self) -> None:
+        self.functions: list[dict[str, Any]] = []
+
+    def lines(self, what: str, statements: list[str], view: str | None = None) -> list[str]:
+        """What stands in the place of the statements. what: it is computed for. view: the variable that `m` points to."""
+        if len(statements) <= _INLINE_RULES:
+            return statements
+        names = [f"{what}_lets_{i // _GROUP + 1}" for i in range(0, len(statements), _GROUP)]
+        self.functions += [
+            {"name": name, "what": what, "view": view, "lines": statements[i * _GROUP : (i + 1) * _GROUP]}
+            for i, name in enumerate(names)
+        ]
+        return [f"{name}();" for name in names]
 
 
 def _groups(name: str, rules: list[Any]) -> list[dict[str, Any]]:

@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from oomlang.facts import FACTS, Fact
-from oomlang.facts.cells import PageCounter
+from oomlang.facts.cells import Expression, OfMemcg, PageCounter, Pages
 from oomlang.ir import nodes as ir
 from oomlang.records import dataclass
 from oomlang.targets.bpf.attachments import EventSource
 from oomlang.targets.bpf.views import Needs, View
 
-# Pages of the counters that a fact adds up.
-_PAGES = {
-    "rss": "memory->file + memory->anon + memory->shmem",
-    "rss.anon": "memory->anon",
-    "rss.file": "memory->file",
-    "rss.shmem": "memory->shmem",
-    "swap": "memory->swap",
-    "vm": "memory->total_vm",
-}
-_LEVEL_0 = {"limit": "event.total", "high": "event.total"}
 C_TYPES = {"int": "__s32", "bool": "__u8", "bytes": "__s64", "ratio": "__s64", "duration": "__s64"}
 """How an input lies in its map. An int can hold nothing outside its range; the others are clamped when they are read."""
 
@@ -90,7 +80,7 @@ def event(needs: Needs, policy: ir.Policy, source: EventSource) -> Struct:
 def uses_total(needs: Needs) -> bool:
     """Whether the event's size in bytes is read."""
     return "oom.total" in needs.event or any(
-        {"memcg.limit", "memcg.high"} & v.facts for v in needs.views.values()
+        FACTS[f].unlimited for v in needs.views.values() for f in v.facts
     )
 
 
@@ -105,7 +95,7 @@ def candidate(needs: Needs, *, comm_length: bool, comm_end: bool) -> Struct:
     for name in sorted(needs.task):
         if name != "comm":
             members.append(f"s64 {FACTS[name].c_name}")
-            lines.append(f"c->{FACTS[name].c_name} = {_task_value(name)};")
+            lines.append(f"c->{FACTS[name].c_name} = {_value(FACTS[name])};")
     if "comm" in needs.task:
         members.append("struct comm comm")
         lines.append("c->comm = read_comm(task);")
@@ -119,34 +109,20 @@ def candidate(needs: Needs, *, comm_length: bool, comm_end: bool) -> Struct:
     return Struct(members=members, locals=["s64 adj = task->signal->oom_score_adj;"], lines=lines)
 
 
-def _task_value(name: str) -> str:
-    if name in _PAGES:
-        return f"page_bytes({_PAGES[name]}, {limit(name)})"
-    match name:
-        case "pgtables":
-            return f"minimum(memory->pgtables, {limit(name)})"
-        case "oom_score_adj":
-            return "adj"
-        case "badness":
-            interval = FACTS[name].range
-            assert interval is not None  # it is a number
-            pages = f"minimum(maximum(c->points, {interval.low}LL >> page_shift), {interval.high}LL >> page_shift)"
-            return f"{pages} * (1LL << page_shift)"
-        case "pid":
-            return "task->tgid"
-        case "uid":
-            return "task->real_cred->uid.val"
-        case "nice":
-            return "task->static_prio - 120"
-        case "threads":
-            return f"minimum(task->signal->nr_threads, {limit(name)})"
-        case "age":
-            age = "(event.now - task->start_boottime) / 1000000"
-            return f"event.now > task->start_boottime ? minimum({age}, {limit(name)}) : 0"
-        case "invoker":
-            return "(u64)task->tgid == event.invoker"
-        case _:
-            raise AssertionError(f"no reader for {name}")
+def _value(fact: Fact) -> str:
+    """The C that reads a fact, as its cell says, and keeps it in its range."""
+    match fact.bpf:
+        case PageCounter(member):
+            read = "limit_bytes" if fact.unlimited else "page_bytes"
+            return f"{read}(BPF_CORE_READ(mem, memory.{member}), {limit(fact.name)})"
+        case Pages(c):
+            return f"page_bytes({c}, {limit(fact.name)})"
+        case OfMemcg(c) | Expression(c):
+            range = fact.range
+            assert range is not None  # of all facts that are numbers
+            return c.replace("{least}", f"{range.low}LL").replace("{limit}", f"{range.high}ULL")
+        case None:
+            raise AssertionError(f"no reader for {fact.name}")
 
 
 def view_members(views: Iterable[View], policy: ir.Policy) -> list[str]:
@@ -165,13 +141,13 @@ def view_members(views: Iterable[View], policy: ir.Policy) -> list[str]:
 def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
     """The function that reads one view. lets: the calls of those that are kept for the cgroup, in their order."""
     inputs = {i.name: i for i in policy.inputs}
-    counted = sorted(f for f in view.facts if f in _COUNTERS)
+    facts = [FACTS[f] for f in sorted(view.facts - {"memcg.id"})]
+    counted = [f for f in facts if isinstance(f.bpf, PageCounter | OfMemcg)]
     local: list[str] = []
     lines: list[str] = []
     if view.reads_id:
         local.append("u64 id = cgroup_id(cgroup);")
-    leveled = bool(counted) or "memcg.depth" in view.facts
-    if leveled:
+    if facts:
         local.append("int level;")
     if counted:
         local.append("struct mem_cgroup *mem;")
@@ -187,16 +163,15 @@ def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
         ]
     if view.reads_id:
         lines.append("m->id = id;")
-    if leveled:
+    if facts:
         lines.append("level = BPF_CORE_READ(cgroup, level);")
-    if "memcg.depth" in view.facts:
-        lines.append(f"m->depth = minimum(level, {limit('memcg.depth')});")
+    lines += [f"m->{f.c_name} = {_value(f)};" for f in facts if f not in counted]
     if counted:
         lines.append("if (!level) { /* the root has no counters and no limits */")
-        lines += [f"\tm->{FACTS[f].c_name} = {_LEVEL_0.get(FACTS[f].c_name, '0')};" for f in counted]
+        lines += [f"\tm->{f.c_name} = {'event.total' if f.unlimited else '0'};" for f in counted]
         lines.append("} else {")
         lines.append("\tmem = mem_cgroup(cgroup);")
-        lines += [f"\tm->{FACTS[f].c_name} = {_COUNTERS[f]};" for f in counted]
+        lines += [f"\tm->{f.c_name} = {_value(f)};" for f in counted]
         lines.append("}")
     for name in sorted(view.inputs):
         cell = f"{name}_cell"
@@ -207,18 +182,3 @@ def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
         lines.append("read_answers(&m->answers, cgroup, id);")
     lines += lets
     return Struct(members=[], locals=local, lines=lines)
-
-
-def _counter(fact: Fact, cell: PageCounter) -> str:
-    read = "limit_bytes" if fact.unlimited else "page_bytes"
-    return f"{read}(BPF_CORE_READ(mem, memory.{cell.member}), {limit(fact.name)})"
-
-
-_COUNTERS = {
-    **{f.name: _counter(f, f.bpf) for f in FACTS.values() if isinstance(f.bpf, PageCounter)},
-    "memcg.swap": f"swap_bytes(cgroup, mem, {limit('memcg.swap')})",
-    "memcg.oom_group": "BPF_CORE_READ(mem, oom_group)",
-    "memcg.oom_kills": f"oom_kills(mem, {limit('memcg.oom_kills')})",
-}
-COUNTED = frozenset(_COUNTERS)
-"""Memcg facts that lie in `struct mem_cgroup`."""

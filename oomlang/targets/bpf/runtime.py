@@ -26,6 +26,7 @@ EARLY = (
     "floor_steps",
     "by",
     "page_bytes",
+    "badness_bytes",
     "comm",
     "comm_length",
     "comm_end",
@@ -35,6 +36,7 @@ EARLY = (
 
 LATE = (
     "limit_bytes",
+    "age",
     "cgroup_name",
     "cgroup_id",
     "ancestor",
