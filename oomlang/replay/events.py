@@ -156,6 +156,10 @@ def _notes(report: Report, decision: Decision, actual: Candidate | None) -> tupl
         found.append(f"{why_no_total(report)}, so that oom.total is not seen{mend}")
     if (odd := contradiction(report)) is not None:
         found.append(odd)
+    if report.before_4_15 and decision.victim is not None and actual is not None:
+        uids = (decision.victim.facts.get("uid"), actual.facts.get("uid"))
+        if decision.victim is not actual and uids[0] == 0 != uids[1]:
+            found.append("kernels before Linux 4.17 took 3% off root's badness, which is not done here")
     if report.panicked:
         found.append("the kernel chose nobody: it panicked, as vm.panic_on_oom is set")
     if report.by_invoker:

@@ -53,7 +53,8 @@ class Report:
     of the chosen one may have died in its place. memory, swap, memsw: the scope's counters. one_memcg: every candidate is
     in the scope itself. ram, total_swap: bytes; ram_present: RAM with what the kernel keeps for itself. by_invoker: sysctl
     vm.oom_kill_allocating_task, and the kernel did not choose. none_left: it found nobody to kill. panicked: sysctl
-    vm.panic_on_oom, and it chose nobody. missing: what is not there, in words; then the table may lack tasks.
+    vm.panic_on_oom, and it chose nobody. before_4_15: of Linux, by the table's columns. missing: what is not there, in
+    words; then the table may lack tasks.
     """
 
     line: int
@@ -82,6 +83,7 @@ class Report:
     by_invoker: bool = False
     none_left: bool = False
     panicked: bool = False
+    before_4_15: bool = False
     missing: tuple[str, ...] = ()
 
     _by_pid: Mapping[int, TaskRow] = field(init=False, repr=False, compare=False)

@@ -21,7 +21,7 @@ _INVOKED = b" invoked oom-killer: gfp_mask="
 _ORDER = re.compile(rb"\border=(-?\d{1,10}+)")
 _LINE = re.compile(
     rb"(?P<counter>memory|swap|memory\+swap): usage (?P<usage>\d{1,19}+)kB, limit (?P<limit>\d{1,19}+)kB"
-    rb"|(?P<pages>\d{1,16}+) pages (?P<kind>RAM|reserved)\b"
+    rb"|(?P<pages>\d{1,16}+) (?:pages (?:of )?(?P<kind>RAM|reserved)\b|(?P<reserved>reserved) pages\b)"
     rb"|Total swap = (?P<total_swap>\d{1,19}+)kB"
     rb"|CPU: \d++ (?:UID: \d++ )?PID: (?P<thread>\d{1,10}+) Comm: "
     rb"|Memory cgroup stats for (?P<stats>/[^:]*+):(?P<inline>.*)"
@@ -54,7 +54,7 @@ def is_start(text: bytes) -> bool:
         or text.startswith(b"oom-kill:constraint=")
         or is_header(text)
         or (b"illed process " in text and killed(text) is not None)
-        or (b"Kill process " in text and chosen(text) is not None)
+        or (b"ill process " in text and chosen(text) is not None)
         or (text.startswith(_TASK_IN) and _OLD_SCOPE in text)
     )
 
@@ -109,11 +109,7 @@ class Builder:
             return self._header is not None or self._table is not None or bool(self._kills)
         if text.startswith(_TASK_IN) and _OLD_SCOPE in text:
             return "old_scope" in self._fields or bool(self._kills)
-        if (
-            (self._kills or self._chosen is not None)
-            and b"Kill process " in text
-            and chosen(text) is not None
-        ):
+        if (self._kills or self._chosen is not None) and b"ill process " in text and chosen(text) is not None:
             return True
         if not self._kills:
             return False
@@ -147,7 +143,7 @@ class Builder:
         if b"illed process " in text and (kill := killed(text)):
             self._kills.append(kill)
             return True
-        if b"Kill process " in text and (choice := chosen(text)) is not None:
+        if b"ill process " in text and (choice := chosen(text)) is not None:
             self._chosen = choice
             return True
         if text.startswith(b"oom-kill:") and (line := summary(text, self._name_of)):
@@ -168,7 +164,7 @@ class Builder:
             limit = int(found["limit"])
             limit = 2**63 - 1 if limit >= _UNLIMITED_KB else limit << 10
             self._counters.setdefault(found["counter"], Counter(usage=int(found["usage"]) << 10, limit=limit))
-        elif found["kind"] is not None:
+        elif found["pages"] is not None:
             self._fields.setdefault("ram" if found["kind"] == b"RAM" else "reserved", found["pages"])
         elif found["total_swap"] is not None:
             self._fields.setdefault("total_swap", found["total_swap"])
@@ -268,6 +264,7 @@ class Builder:
             by_invoker=any(b"oom_kill_allocating_task" in why for _, why in self._kills[:1]),
             none_left=self._none and not self._kills,
             panicked=self._panicked,
+            before_4_15=self._table is not None and b"pgtables_bytes" not in self._table.columns,
             missing=self._missing(),
         )
 
@@ -311,7 +308,7 @@ class Builder:
                 if (
                     pages is not None
                     and pages > 16
-                    and abs(pages * size - kill.facts["vm"]) <= kill.facts["vm"] // 16
+                    and abs(pages * size - kill.facts.get("vm", 0)) <= kill.facts.get("vm", 0) // 16
                 ):
                     return size
         if "buddies" in self._fields and (size := int(self._fields["buddies"]) << 10) in _PAGE_SIZES:
@@ -345,7 +342,7 @@ def _by_their_processes(kills: list[Kill], tasks: tuple[TaskRow, ...]) -> tuple[
         alike.setdefault((row.comm, row.facts.get("vm")), []).append(row.tgid)
     found = []
     for kill in kills:
-        same = alike.get((kill.comm, kill.facts["vm"]), [])
+        same = alike.get((kill.comm, kill.facts.get("vm")), [])
         found.append(replace(kill, pid=same[0]) if kill.pid not in known and len(same) == 1 else kill)
     return tuple(found)
 

@@ -21,7 +21,7 @@ from oomlang.host.reports.victims import reaped
 NEEDLES = (
     b"oom-kill",
     b"illed process ",
-    b"Kill process ",
+    b"ill process ",
     b" killed as a result of limit of ",
     b"oom_score_adj name",
     b"oom_reaper",

@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 from oomlang.host.reports.model import Kill
 
-_KILLED, _CHOSEN = b"Killed process ", b"Kill process "
+_KILLED, _CHOSEN = b"Killed process ", b"ill process "
+"""Before Linux 2.6.36 the second was `kill process`."""
+
 _HEAD = re.compile(rb"(?P<pid>\d{1,10}+)(?:, UID \d{1,10}+,)? \(")
 _SIZES = re.compile(
-    rb"total-vm:(?P<vm>\d{1,19}+)kB, anon-rss:(?P<anon>\d{1,19}+)kB, file-rss:(?P<file>\d{1,19}+)kB"
+    rb"(?:total-vm|vsz):(?P<vm>\d{1,19}+)kB, anon-rss:(?P<anon>\d{1,19}+)kB, file-rss:(?P<file>\d{1,19}+)kB"
     rb"(?:, shmem-rss:(?P<shmem>\d{1,19}+)kB)?(?:,? UID:(?P<uid>\d{1,10}+))?(?: pgtables:(?P<pgtables>\d{1,19}+)kB)?"
     rb"(?: oom_score_adj:(?P<adj>-?\d{1,5}+))?"
 )
 _UID = re.compile(rb" UID \d{1,10}+,")
-_SCORE = re.compile(rb"\d{1,10}+ or sacrifice child")
+_SCORE = re.compile(rb"\d{1,10}+ or (?:sacrifice|a) child")
 _IDS = re.compile(rb",pid=(?P<pid>\d{1,10}+),uid=\d{1,10}+\s*+")
 _CONSTRAINT = re.compile(rb"oom-kill:constraint=(?:CONSTRAINT_)?+([A-Z_]{1,40}+),")
 _REAPED = re.compile(rb"oom_reaper: reaped process (\d{1,10}+) \(")
@@ -56,12 +58,15 @@ class Summary(NamedTuple):
 def killed(text: bytes) -> Killed | None:
     """Who died, of a whole `Killed process` line; None for any other."""
     text = text.rstrip(b" \t")  # what a terminal has added
-    end = text.rfind(b" total-vm:")
+    end = max(text.rfind(b" total-vm:"), text.rfind(b" vsz:"))
     sizes = _SIZES.fullmatch(text, end + 1) if end >= 0 else None
-    head = _head(text, _KILLED) if sizes is not None else None
-    if sizes is None or head is None:
+    head = _head(text, _KILLED)
+    if head is None:
         return None
     begin, found = head
+    if sizes is None:  # Linux 2.6.24 to 2.6.31 say nothing more
+        bare = text.startswith(_KILLED) and text.endswith(b")")
+        return Killed(Kill(pid=int(found["pid"]), comm=text[found.end() : -1]), b"") if bare else None
     # Red Hat's kernels have the uid on either side of the name.
     comma = text.rfind(b"),", found.end(), end)
     if comma >= 0 and _UID.fullmatch(text, comma + 2, end):
@@ -139,8 +144,9 @@ def _head(text: bytes, words: bytes) -> tuple[int, re.Match[bytes]] | None:
     """
     at = text.find(words)
     while at >= 0:
-        if (at == 0 or text[at - 2 : at] == b": ") and (found := _HEAD.match(text, at + len(words))):
-            return at, found
+        first = at - (words == _CHOSEN and text[at - 1 : at] in (b"K", b"k"))
+        if (first == 0 or text[first - 2 : first] == b": ") and (found := _HEAD.match(text, at + len(words))):
+            return first, found
         at = text.find(words, at + 1)
     return None
 

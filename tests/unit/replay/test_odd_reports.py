@@ -57,6 +57,8 @@ def said(found: Replayed) -> str:
             [("/docker/c1 ran out of memory (limit 4GiB)", "java (pid 1000), 4GiB")],
         ),
         ("explain-says-whole-machine", [("a memory cgroup ran out", "java (pid 1000), 800KiB")]),
+        ("killed-without-total-vm", [("the machine ran out of memory (502MiB)", "worker.py (pid 5790)")]),
+        ("table-oom_adj-only", [("the machine ran out of memory (977MiB)", "mysqld (pid 1000), 781MiB")]),
         ("cpuset-size-from-zones", [("a cpuset ran out", "java (pid 1000), 1.91GiB")]),
         ("bom-first-line", [("/kubepods/pod1 ran out of memory (limit 1MiB)", "java (pid 1000), 800KiB")]),
     ],
@@ -92,6 +94,12 @@ def test_lines_that_the_journal_missed_and_a_panic_are_said() -> None:
     found = replayed("panic-on-oom")
     assert found.notes == ("the kernel chose nobody: it panicked, as vm.panic_on_oom is set",)
     assert "panicked and killed nobody" in said(found)
+
+
+def test_that_an_old_kernel_spared_root_a_little_is_said() -> None:
+    words = "kernels before Linux 4.17 took 3% off root's badness, which is not done here"
+    assert words in replayed("root-bonus-3.10").notes
+    assert words not in replayed("rhel7-size-shown-and-not-seen", "kill highest oom_score_adj\n").notes
 
 
 def test_blanks_that_a_terminal_adds_belong_to_no_name() -> None:
