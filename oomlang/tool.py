@@ -15,10 +15,12 @@ import signal
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import IO, Self
 
 from oomlang.diagnostics import EnvironmentLacks
+from oomlang.interrupts import postponed
 from oomlang.records import dataclass
 
 NO_ROOM = "make room in $TMPDIR, or set it to a directory that has some"
@@ -66,16 +68,18 @@ class Tool:
         Raises `EnvironmentLacks` where it cannot be started, with `mend` where that is the program's own fault.
         """
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=folder,
-                env=environment,
-                process_group=0,
-                bufsize=0,
-            )
+            with postponed():
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    cwd=folder,
+                    env=environment,
+                    process_group=0,
+                    bufsize=0,
+                )
+                self._end = weakref.finalize(self, _end, self._process)  # also where nobody comes to enter it
         except OSError as error:
             raise EnvironmentLacks(
                 f"`{command[0]}` cannot be started: {_why_not_started(command[0], error)}",
@@ -90,14 +94,7 @@ class Tool:
 
     def __exit__(self, *_: object) -> None:
         """End it and all that it has started, whatever state it is in."""
-        self._end_group()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        try:
-            self._process.wait(_REAPED_WITHIN)
-        except subprocess.TimeoutExpired:
-            pass
+        self._end()
 
     def finish(self, data: bytes = b"", *, time_limit: float) -> Ended:
         """Give it its input and wait for its end; once. time_limit: seconds. Raises `Endless`."""
@@ -107,7 +104,7 @@ class Tool:
             self._await_end(deadline)
         except TimeoutError:
             raise Endless(f"did not finish within {time_limit:g} s") from None
-        self._end_group()
+        _end_group(self._process)
         code = self._process.wait()
         return Ended(code=code, out=bytes(self._said["out"]), err=bytes(self._said["err"]))
 
@@ -161,13 +158,26 @@ class Tool:
         except ChildProcessError:  # our parent had us ignore SIGCHLD: there is nothing to reap
             return True
 
-    def _end_group(self) -> None:
-        if self._process.returncode is not None:
-            return  # reaped: the number may be somebody else's
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with postponed():
+        _end_group(process)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except OSError:
-            pass  # nobody is left in it, or nobody of ours
+            process.wait(_REAPED_WITHIN)
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is not None:
+        return  # reaped: the number may be somebody else's
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass  # nobody is left in it, or nobody of ours
 
 
 def _limit_memory(pid: int, memory: int) -> None:
@@ -213,6 +223,12 @@ def words(said: bytes) -> str:
     return "\n".join(shown) or "(nothing)"
 
 
+class _WorkFolder(tempfile.TemporaryDirectory[str]):
+    def cleanup(self) -> None:
+        with postponed():
+            super().cleanup()
+
+
 def work_folder() -> tempfile.TemporaryDirectory[str]:
     """A directory for a tool's files, in `$TMPDIR` where that is set: who sets it does not want another.
 
@@ -220,11 +236,9 @@ def work_folder() -> tempfile.TemporaryDirectory[str]:
     """
     parent = os.environ.get("TMPDIR")
     try:
-        return tempfile.TemporaryDirectory(
-            prefix="oomlang-",
-            dir=os.path.abspath(parent) if parent else tempfile.gettempdir(),
-            ignore_cleanup_errors=True,
-        )
+        folder = os.path.abspath(parent) if parent else tempfile.gettempdir()
+        with postponed():
+            return _WorkFolder(prefix="oomlang-", dir=folder, ignore_cleanup_errors=True)
     except OSError as error:
         raise _not_written(error) from error
 

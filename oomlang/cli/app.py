@@ -128,11 +128,12 @@ def program(ctx: click.Context) -> int:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; never raises."""
-    with signals.as_exceptions():
-        return _run(arguments)
+    with signals.as_interrupts() as asked:
+        code = _run(arguments, asked)
+    return asked.code or code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, asked: signals.Asked) -> int:
     try:
         streams.prepare()
         instruction = os.environ.get(COMPLETION_VARIABLE)
@@ -144,7 +145,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         streams.flush()
     except BaseException as error:  # noqa: BLE001  # the top: whatever it is becomes a message and an exit code
-        code = failures.report(error)
+        code = asked.code or failures.report(error)
     return code
 
 

@@ -9,16 +9,14 @@ import signal
 import click
 
 from oomlang.cli import streams
-from oomlang.cli.signals import Terminated
 
 POLICY_WRONG = 1
 USAGE = 2
 ENVIRONMENT = 3
 OUR_BUG = 4
-SIGNAL = 128
-"""What a shell shows for a program that a signal ended: this and the signal's number."""
-INTERRUPTED = SIGNAL + signal.SIGINT
-BROKEN_PIPE = SIGNAL + signal.SIGPIPE
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""What a shell shows for a program that SIGPIPE or SIGINT ended: 128 and the signal's number."""
 
 _BUG_LINES = 30
 
@@ -88,8 +86,6 @@ def report(error: BaseException) -> int:
     # A second ^C while this is printed must not end in a traceback either.
     try:
         return _report(error)
-    except Terminated as second:
-        return SIGNAL + second.number
     except (KeyboardInterrupt, BrokenPipeError):
         return INTERRUPTED
 
@@ -97,8 +93,6 @@ def report(error: BaseException) -> int:
 def _report(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         return INTERRUPTED
-    if isinstance(error, Terminated):
-        return SIGNAL + error.number
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
     if isinstance(error, click.exceptions.Exit):  # after --help and --version

@@ -1,52 +1,66 @@
-"""Signals that ask the program to end: it ends as by an exception, so that what it has begun is put away first."""
+"""Signals that ask the program to end: it ends as by ^C, so that what it has begun is put away first."""
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from oomlang.interrupts import are_postponed
+
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_INSISTING = 1.0
-"""Seconds in which further signals change nothing: whoever holds ^C down must not keep us from tidying up."""
+_AGAIN = 2.0
+"""Seconds after which a program that still runs is interrupted once more."""
+_SOON = 0.01
+"""Seconds between two looks at whether what must not be torn apart is done."""
 
 
-class Terminated(BaseException):
-    """A signal asked the program to end; like `KeyboardInterrupt`, no error that anybody should handle."""
+class Asked:
+    """Which signal asked for the end; None for none. The first one counts."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(number)
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @property
+    def code(self) -> int | None:
+        """What a shell shows for a program that a signal ended."""
+        return None if self.number is None else 128 + self.number
 
 
 @contextmanager
-def as_exceptions() -> Iterator[None]:
-    """Turn those signals into exceptions, except where the caller's environment ignores or handles them (`nohup`)."""
+def as_interrupts() -> Iterator[Asked]:
+    """Turn those signals into `KeyboardInterrupt`, except where the environment ignores or handles them (`nohup`).
+
+    It is raised wherever the program is just then, and may come out as another exception, or be lost where Python can only
+    report exceptions (in a finalizer, say): who catches one asks what came, and what is still running hears of it again.
+    """
+    asked = Asked()
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
+        yield asked  # only the main thread gets signals
         return
-    deaf_until = 0.0
 
     def end(number: int, _: FrameType | None) -> None:
-        nonlocal deaf_until
-        now = time.monotonic()
-        if now < deaf_until:
-            return
-        deaf_until = now + _INSISTING
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+        if asked.number is None:  # whoever holds ^C down must not keep us from tidying up
+            asked.number = number
+            interrupt()
+
+    def interrupt(*_: object) -> None:
+        postponed = are_postponed()
+        signal.setitimer(signal.ITIMER_REAL, _SOON if postponed else _AGAIN)
+        if not postponed:
+            raise KeyboardInterrupt
 
     before: dict[signal.Signals, Any] = {}
     for asking in _ASKING:
         if signal.getsignal(asking) in (signal.SIG_DFL, signal.default_int_handler):
             before[asking] = signal.signal(asking, end)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, interrupt)
     try:
-        yield
+        yield asked
     finally:
-        deaf_until = math.inf  # the exit code stands
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for asking, handler in before.items():
             signal.signal(asking, handler)

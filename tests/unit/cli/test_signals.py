@@ -1,15 +1,18 @@
 """A signal that asks oomlang to end finds everything put away afterwards, and the conventional exit code."""
 
+import importlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from oomlang.cli import run
+from oomlang.cli import run, signals
+from oomlang.interrupts import postponed
 from tests.unit.cli.conftest import RIGHT
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -101,3 +104,81 @@ def test_a_caller_s_handlers_are_left_as_they_were(capsys: pytest.CaptureFixture
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run(["facts", "uid"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+# --- the mechanism ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def defaults() -> Iterator[None]:
+    """The handlers that a program starts with; pytest itself has some of them replaced, and a background shell others."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def ask(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(0)  # handlers run between two steps of the interpreter
+
+
+@pytest.mark.usefixtures("defaults")
+def test_an_interrupt_that_got_lost_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "_AGAIN", 0.05)
+    heard = 0
+    with signals.as_interrupts() as asked:
+        for _ in range(3):
+            try:
+                if not heard:
+                    ask(signal.SIGHUP)
+                time.sleep(LIMIT)
+            except KeyboardInterrupt:
+                heard += 1
+    assert heard == 3
+    assert asked.code == 129
+    time.sleep(0.1)  # and not after the end
+
+
+@pytest.mark.usefixtures("defaults")
+def test_an_interrupt_waits_for_what_must_not_be_torn_apart() -> None:
+    steps = []
+    with signals.as_interrupts() as asked:
+        try:
+            with postponed():
+                ask(signal.SIGTERM)
+                time.sleep(0.05)
+                steps.append("whole")
+            time.sleep(LIMIT)
+            steps.append("never")
+        except KeyboardInterrupt:
+            steps.append("interrupted")
+    assert steps == ["whole", "interrupted"]
+    assert asked.code == 143
+
+
+@pytest.mark.usefixtures("defaults")
+def test_an_interrupt_that_comes_out_as_another_exception_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def callback(**_: object) -> None:
+        try:
+            ask(signal.SIGTERM)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr(importlib.import_module("oomlang.cli.facts").command, "callback", callback)
+    assert run(["facts"]) == 143
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("defaults")
+def test_another_thread_has_no_handlers() -> None:
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(run(["facts", "uid"])))
+    thread.start()
+    thread.join(LIMIT)
+    assert codes == [0]

@@ -307,6 +307,7 @@ IN_A_NAMESPACE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 
 
 @pytest.mark.needs("root", "clang", "mount namespace")
+@pytest.mark.may_skip("a container, or a chroot, may not have mounts of its own")
 @pytest.mark.parametrize(
     "options, fill, said",
     [
@@ -333,6 +334,7 @@ def test_a_tmpdir_without_room(temporary: Path, options: str, fill: str, said: s
 
 
 @pytest.mark.needs("root", "mount namespace")
+@pytest.mark.may_skip("a container, or a chroot, may not have mounts of its own")
 @pytest.mark.parametrize("options", ["size=8k", "nr_inodes=1", "nr_inodes=3", "ro"])
 def test_a_home_without_room_for_a_cache_is_no_matter(temporary: Path, options: str) -> None:
     script = (
