@@ -137,6 +137,7 @@ FIELDS: dict[str, KernelField] = {
     "memcg.oom_group": _field("mem_cgroup", "bool oom_group"),
     "memcg.memory_events": _field("mem_cgroup", "atomic_long_t memory_events[9]"),
     "counter.usage": _field("page_counter", "atomic_long_t usage"),
+    "counter.watermark": _field("page_counter", "unsigned long watermark"),
     "counter.min": _field("page_counter", "unsigned long min"),
     "counter.low": _field("page_counter", "unsigned long low"),
     "counter.high": _field("page_counter", "unsigned long high"),
@@ -474,6 +475,17 @@ _ROWS: tuple[Fact, ...] = (
         cgroupfs=Cgroup(v2=CgroupFile("memory.current"), v1=CgroupFile("memory.usage_in_bytes")),
         test=InTest(summed=True),
         also=("memcg.rss", "memcg.memory"),
+    ),
+    Fact(
+        name="memcg.peak",
+        type=Type.BYTES,
+        scope=Scope.MEMCG,
+        doc="The most memory that was charged to the cgroup and everything below it since it was made; 0 for the root.",
+        range=_SIZE,
+        kernel=(*MEMCG_FIELDS, *_COUNTERS, "counter.watermark"),
+        bpf=PageCounter("watermark"),
+        # memory.peak is there since Linux 5.19; on version 1 a person may reset the counter.
+        cgroupfs=Cgroup(v2=CgroupFile("memory.peak"), v1=CgroupFile("memory.max_usage_in_bytes")),
     ),
     Fact(
         name="memcg.limit",

@@ -114,6 +114,7 @@ class FakeMachine:
 
 ONE_NUMBER = {
     "memcg.usage": ("memory.current", "memory.usage_in_bytes", 4096000),
+    "memcg.peak": ("memory.peak", "memory.max_usage_in_bytes", 5120000),
 }
 """Facts that one number of a file is: the file of version 2, that of version 1, and the number that V2_FILES and V1_FILES
 have there."""
