@@ -24,7 +24,7 @@ import pytest
 from oomlang import compile as compile_policy
 from oomlang.compiler import Compilation
 from oomlang.facts import FACTS
-from oomlang.facts.table import Scope
+from oomlang.facts.table import Kept, Scope
 from oomlang.facts.types import Type
 from oomlang.host import UNLIMITED, MachineFacts, MemcgPath, TaskFacts, read_machine
 from oomlang.ir import nodes as ir
@@ -226,7 +226,7 @@ def _interp_machine(done: Pass, records: list[ProcessRecord]) -> interp.Machine:
         own = paths[record.pid]
         assert own is not None
         for (name, depth), value in record.facts.items():
-            if FACTS[name].scope is Scope.MEMCG and name not in ("memcg.id", "memcg.depth"):
+            if FACTS[name].scope is Scope.MEMCG and FACTS[name].kept is Kept.BY_NAME:
                 path = own[: len(own) if depth is None else depth]
                 if facts.setdefault(path, {}).setdefault(name, int(value)) != value:
                     raise _Conflict
@@ -257,9 +257,7 @@ def _interp_machine(done: Pass, records: list[ProcessRecord]) -> interp.Machine:
 def _candidate(done: Pass, record: ProcessRecord, memcg: interp.Memcg) -> interp.Candidate:
     seen = next(task for task in done.before.tasks if task.pid == record.pid)
     read = {name: value for (name, _), value in record.facts.items() if FACTS[name].scope is Scope.TASK}
-    facts = {
-        name: int(value) for name, value in read.items() if name not in ("comm", "pid", "badness", "invoker")
-    }
+    facts = {name: int(value) for name, value in read.items() if FACTS[name].kept is Kept.BY_NAME}
     facts.setdefault("oom_score_adj", seen.facts["oom_score_adj"])
     # BPF's own score has to come out of sizes of which only those that the policy asks for are recorded.
     missing = [name for name in ("pgtables", "swap", "rss") if name not in facts]

@@ -8,22 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from oomlang.facts import FACTS, Interval
-from oomlang.facts.table import Scope
+from oomlang.facts.table import Scope, kept_by_name
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import STOCK, UNLIMITED, Candidate, Event, Guard, Machine, Memcg
 
 NAMES = (b"a", b"b", b"batch.slice", b"user.slice", b"ssh.service", b"job-1", b"\xff\xfe", b"c d")
 COMMS = (b"a", b"sh", b"sshd", b"systemd", b"exactly-15-byte", b"pn", b"x" * 20, b"\x1b[31m", b"")
-TASK_FACTS = [
-    f.name
-    for f in FACTS.values()
-    if f.scope is Scope.TASK and f.name not in ("comm", "pid", "badness", "invoker")
-]
-MEMCG_FACTS = [
-    f.name
-    for f in FACTS.values()
-    if f.scope is Scope.MEMCG and f.range is not None and f.name not in ("memcg.id", "memcg.depth")
-]
+TASK_FACTS = [f.name for f in kept_by_name(Scope.TASK)]
+MEMCG_FACTS = [f.name for f in kept_by_name(Scope.MEMCG)]
 
 
 def numbers(interval: Interval) -> st.SearchStrategy[int]:
@@ -40,7 +32,7 @@ def fact(name: str) -> st.SearchStrategy[int]:
         )
     row = FACTS[name].range
     assert row is not None
-    return numbers(row) | st.just(UNLIMITED) if name in ("memcg.limit", "memcg.high") else numbers(row)
+    return numbers(row) | st.just(UNLIMITED) if FACTS[name].unlimited else numbers(row)
 
 
 @st.composite
