@@ -64,9 +64,12 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class ProcFile:
-    """A file of /proc/PID that holds one number."""
+    """A file of /proc/PID that holds one number. optional: not every kernel has it; without that, a process that does not
+    have it has vanished.
+    """
 
     file: str
+    optional: bool = False
 
     @property
     def text(self) -> str:

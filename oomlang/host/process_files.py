@@ -36,8 +36,8 @@ SIZE_FACTS = tuple(_SIZES.values())
 AGE_FACTS = tuple(name for name, cell in _FIELDS.items() if cell.unit is Unit.START)
 """The facts that are the time since a process started."""
 
-FILE_FACTS = tuple((f.name, f.procfs.file) for f in FACTS.values() if isinstance(f.procfs, ProcFile))
-"""The facts that have a file of their own in /proc/PID, and its name."""
+FILE_FACTS = tuple((f.name, f.procfs) for f in FACTS.values() if isinstance(f.procfs, ProcFile))
+"""The facts that have a file of their own in /proc/PID."""
 
 ALL_FACTS = (*_LINES, *_FIELDS, *(name for name, _ in FILE_FACTS))
 

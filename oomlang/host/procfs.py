@@ -119,8 +119,12 @@ class _Reading:
                 memcg, why = None, _EXITED
             else:
                 memcg, why = cgroups.memcg_of(read_file(shows_cgroup, directory))
-            for fact, file in FILE_FACTS:
-                facts[fact] = int(read_file(file, directory))
+            for fact, cell in FILE_FACTS:
+                try:
+                    facts[fact] = int(read_file(cell.file, directory))
+                except FileNotFoundError:
+                    if not (cell.optional and self._exists(name)):
+                        raise
         except (FileNotFoundError, ProcessLookupError):
             return
         except OSError as error:
