@@ -110,14 +110,16 @@ def _merged(operands: Iterable[ir.Expression], *, negated: bool) -> list[ir.Expr
     `not a and not b` is `not (a or b)`.
     """
     found: dict[object, ir.Expression] = {}
-    asked: dict[object, ir.Asked] = {}
+    asked: dict[tuple[str, int | None], set[int]] = {}
     for place, operand in enumerate(operands):
         inner = operand.operand if negated and isinstance(operand, ir.Not) else operand
         if not isinstance(inner, ir.Asked) or negated is (inner is operand):
             found[place] = operand
-            continue
-        about = inner.fact, inner.depth
-        questions = {*inner.questions, *(asked[about].questions if about in asked else ())}
-        asked[about] = ir.Asked(*about, tuple(sorted(questions)))
-        found[about] = ir.Not(asked[about]) if negated else asked[about]
+        else:
+            about = inner.fact, inner.depth
+            asked.setdefault(about, set()).update(inner.questions)
+            found[about] = operand
+    for about, questions in asked.items():
+        question = ir.Asked(*about, tuple(sorted(questions)))
+        found[about] = ir.Not(question) if negated else question
     return list(found.values())

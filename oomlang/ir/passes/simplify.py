@@ -6,6 +6,7 @@ its place. So constants are folded, and comparisons are decided, by the interval
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -177,38 +178,27 @@ def _applied(
     return ir.Apply(operation, operands, ranges)
 
 
-def _joined(operands: dict[ir.Expression, None]) -> list[ir.Expression]:
+def _joined(operands: Iterable[ir.Expression]) -> list[ir.Expression]:
     """The operands of an `or`, those on one number or one text put together: `a == 1 or a in (2, 3)`."""
+    numbers: dict[ir.Expression, set[int]] = {}
+    texts: dict[tuple[str, int | None], dict[Glob, None]] = {}
     found: dict[object, ir.Expression] = {}
     for operand in operands:
         match operand:
             case ir.Compare("==", subject, ir.Number(value)):
-                _add_values(found, subject, (value,))
+                numbers.setdefault(subject, set()).add(value)
+                found["number", subject] = operand
             case ir.OneOf(subject, values):
-                _add_values(found, subject, values)
+                numbers.setdefault(subject, set()).update(values)
+                found["number", subject] = operand
             case ir.Match(fact, depth, patterns):
-                _add_patterns(found, fact, depth, patterns)
+                texts.setdefault((fact, depth), {}).update(dict.fromkeys(patterns))
+                found["text", (fact, depth)] = operand
             case _:
                 found[operand] = operand
+    for subject, members in numbers.items():
+        if len(members) > 1:
+            found["number", subject] = ir.OneOf(subject, tuple(sorted(members)))
+    for (fact, depth), globs in texts.items():
+        found["text", (fact, depth)] = ir.Match(fact, depth, tuple(globs))
     return list(found.values())
-
-
-def _add_values(found: dict[object, ir.Expression], subject: ir.Expression, values: tuple[int, ...]) -> None:
-    earlier = found.get(("values", subject))
-    if isinstance(earlier, ir.OneOf):
-        values = (*earlier.values, *values)
-    elif isinstance(earlier, ir.Compare) and isinstance(earlier.right, ir.Number):
-        values = (earlier.right.value, *values)
-    values = tuple(sorted(set(values)))
-    found["values", subject] = (
-        ir.OneOf(subject, values) if len(values) > 1 else ir.Compare("==", subject, ir.Number(values[0]))
-    )
-
-
-def _add_patterns(
-    found: dict[object, ir.Expression], fact: str, depth: int | None, patterns: tuple[Glob, ...]
-) -> None:
-    earlier = found.get(("patterns", fact, depth))
-    if isinstance(earlier, ir.Match):
-        patterns = tuple(dict.fromkeys((*earlier.patterns, *patterns)))
-    found["patterns", fact, depth] = ir.Match(fact, depth, patterns)

@@ -147,6 +147,22 @@ def test_a_thousand_lets_in_each_other_neither_nest_nor_multiply(uses: int) -> N
     assert len(after.lets) <= 1024
 
 
+@pytest.mark.parametrize("term", ["uid == {}", 'comm == "c{}"', 'memcg.name == "m{}"', 'memcg under "/m{}"'])
+def test_a_long_or_takes_time_in_proportion_to_it(term: str) -> None:
+    def cost(size: int) -> float:
+        text = " or ".join([term.format(n) for n in range(size)])
+        policy = lower(Compilation(f"kill first when invoker or {text}\n".encode()).policy)
+        began = time.process_time()
+        (rule,) = run(policy).rules
+        (value,) = ir.rule_expressions(rule)
+        assert isinstance(value, ir.Logical)
+        assert len(value.operands) == 2
+        return time.process_time() - began
+
+    cost(50)
+    assert cost(4000) < 10 * max(cost(1000), 0.005)
+
+
 def test_the_passes_take_time_in_proportion_to_the_policy() -> None:
     def cost(size: int) -> float:
         lets = [f"let l{i} = rss > {i + 1}MiB and swap > {i + 1}MiB" for i in range(size)]
