@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from oomlang.facts import FACTS, Interval
+from oomlang.facts import Interval
 from oomlang.facts.patterns import Glob
 from oomlang.ir import nodes as ir
 from oomlang.ir.fold import Algebra, at_depth, fold
+from oomlang.ir.intervals import Intervals
 from oomlang.ir.passes.rewrite import with_expressions
 from oomlang.operations import NEGATE, Operation
 from oomlang.operations.comparisons import ALWAYS, INVERSE, MAYBE, MIRRORED, NEVER, compare
@@ -47,7 +48,7 @@ def _rule(rule: ir.Rule) -> ir.Rule:
 class _Simpler(Algebra[Term]):
     def __init__(self, policy: ir.Policy) -> None:
         self.lets: dict[str, Term] = {}
-        self._inputs = {i.name: i.interval for i in policy.inputs}
+        self._intervals = Intervals(policy)
 
     # Leaves
 
@@ -55,12 +56,10 @@ class _Simpler(Algebra[Term]):
         return node, Interval(node.value, node.value)
 
     def fact(self, node: ir.Fact) -> Term:
-        interval = FACTS[node.name].range
-        assert interval is not None  # a text is only ever matched
-        return node, interval
+        return node, self._intervals.fact(node)
 
     def input(self, node: ir.Input) -> Term:
-        return node, self._inputs[node.name]
+        return node, self._intervals.input(node)
 
     def let(self, node: ir.Let) -> Term:
         value, interval = self.lets[node.name]
