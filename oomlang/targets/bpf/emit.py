@@ -132,7 +132,9 @@ class _Emission:
             "event_members": [*event.members, *(f"s64 let_{name}" for name in event_lets)],
             "event_reads": [
                 *event.lines,
-                *computed.lines("event", [f"event.let_{name} = {names.call(name, '')};" for name in event_lets]),
+                *computed.lines(
+                    "event", [f"event.let_{name} = {names.call(name, '')};" for name in event_lets]
+                ),
             ],
             "answers_in_event": needs.scope_asks,
             "memcg_members": readers.view_members(views, policy),
