@@ -130,11 +130,14 @@ Cgroupfs: TypeAlias = Cgroup | Special
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a report's task table. older: columns of earlier kernels, in pages, that add up to the same."""
+    """A column of a report's task table. older: columns of earlier kernels, in pages, that add up to the same. killed: what
+    the `Killed process` line calls it, where sizes are in kB.
+    """
 
     name: str
     unit: Unit = Unit.PLAIN
     older: tuple[str, ...] = ()
+    killed: str = ""
 
     @property
     def text(self) -> str:

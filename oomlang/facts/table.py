@@ -283,7 +283,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=(*MM_FIELDS, *_RSS),
         bpf=Pages("memory->anon"),
         procfs=Status("RssAnon", Unit.KIB),
-        report=Column("rss_anon", Unit.PAGES),
+        report=Column("rss_anon", Unit.PAGES, killed="anon-rss"),
         also=("anon",),
     ),
     Fact(
@@ -295,7 +295,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=(*MM_FIELDS, *_RSS),
         bpf=Pages("memory->file"),
         procfs=Status("RssFile", Unit.KIB),
-        report=Column("rss_file", Unit.PAGES),
+        report=Column("rss_file", Unit.PAGES, killed="file-rss"),
         also=("file",),
     ),
     Fact(
@@ -307,7 +307,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=(*MM_FIELDS, *_RSS),
         bpf=Pages("memory->shmem"),
         procfs=Status("RssShmem", Unit.KIB),
-        report=Column("rss_shmem", Unit.PAGES),
+        report=Column("rss_shmem", Unit.PAGES, killed="shmem-rss"),
         also=("shmem",),
     ),
     Fact(
@@ -331,7 +331,7 @@ _ROWS: tuple[Fact, ...] = (
         bpf=Expression("minimum(memory->pgtables, {limit})"),
         procfs=Status("VmPTE", Unit.KIB),
         # Before Linux 4.15 there was a column for each level.
-        report=Column("pgtables_bytes", older=("nr_ptes", "nr_pmds", "nr_puds")),
+        report=Column("pgtables_bytes", older=("nr_ptes", "nr_pmds", "nr_puds"), killed="pgtables"),
     ),
     Fact(
         name="vm",
@@ -342,7 +342,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=(*MM_FIELDS, "mm.total_vm"),
         bpf=Pages("memory->total_vm"),
         procfs=Status("VmSize", Unit.KIB),
-        report=Column("total_vm", Unit.PAGES),
+        report=Column("total_vm", Unit.PAGES, killed="total-vm"),
         also=("vsize",),
     ),
     Fact(
@@ -354,7 +354,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=(*_LEADER, "signal.oom_score_adj"),
         bpf=Expression("adj"),
         procfs=ProcFile("oom_score_adj"),
-        report=Column("oom_score_adj"),
+        report=Column("oom_score_adj", killed="oom_score_adj"),
         made_up=MadeUp(unasked=0.8, usual=(0, 0, 100, -1000, 500)),
         also=("adj",),
     ),
@@ -407,7 +407,7 @@ _ROWS: tuple[Fact, ...] = (
         kernel=("task.real_cred", "cred.uid", "kuid.val"),
         bpf=Expression("task->real_cred->uid.val"),
         procfs=Status("Uid", namespace="user"),
-        report=Column("uid"),
+        report=Column("uid", killed="UID"),
         also=("user",),
     ),
     Fact(

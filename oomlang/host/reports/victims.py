@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from oomlang.facts import FACTS, Type
+from oomlang.facts.cells import Column
 from oomlang.host.reports.model import Kill
 
 _KILLED, _CHOSEN = b"Killed process ", b"ill process "
@@ -17,10 +19,17 @@ _KILLED, _CHOSEN = b"Killed process ", b"ill process "
 
 _HEAD = re.compile(rb"(?P<pid>\d{1,10}+)(?:, UID \d{1,10}+,)? \(")
 _SIZES = re.compile(
-    rb"(?:total-vm|vsz):(?P<vm>\d{1,19}+)kB, anon-rss:(?P<anon>\d{1,19}+)kB, file-rss:(?P<file>\d{1,19}+)kB"
-    rb"(?:, shmem-rss:(?P<shmem>\d{1,19}+)kB)?(?:,? UID:(?P<uid>\d{1,10}+))?(?: pgtables:(?P<pgtables>\d{1,19}+)kB)?"
-    rb"(?: oom_score_adj:(?P<adj>-?\d{1,5}+))?"
+    rb"(?:total-vm|vsz):(?P<total_vm>\d{1,19}+)kB, anon-rss:(?P<anon_rss>\d{1,19}+)kB, file-rss:(?P<file_rss>\d{1,19}+)kB"
+    rb"(?:, shmem-rss:(?P<shmem_rss>\d{1,19}+)kB)?(?:,? UID:(?P<UID>\d{1,10}+))?(?: pgtables:(?P<pgtables>\d{1,19}+)kB)?"
+    rb"(?: oom_score_adj:(?P<oom_score_adj>-?\d{1,5}+))?"
 )
+_FACTS = tuple(
+    (f.name, f.report.killed.replace("-", "_"), 1024 if f.type is Type.BYTES else 1)
+    for f in FACTS.values()
+    if isinstance(f.report, Column) and f.report.killed
+)
+"""The facts of that line, their groups in `_SIZES` and their units."""
+_SUMS = tuple(f for f in FACTS.values() if f.sum_of)
 _UID = re.compile(rb" UID \d{1,10}+,")
 _SCORE = re.compile(rb"\d{1,10}+ or (?:sacrifice|a) child")
 _IDS = re.compile(rb",pid=(?P<pid>\d{1,10}+),uid=\d{1,10}+\s*+")
@@ -152,12 +161,6 @@ def _head(text: bytes, words: bytes) -> tuple[int, re.Match[bytes]] | None:
 
 
 def _facts(found: re.Match[bytes]) -> dict[str, int]:
-    kib = {"vm": "vm", "rss.anon": "anon", "rss.file": "file", "rss.shmem": "shmem", "pgtables": "pgtables"}
-    facts = {name: int(found[group]) << 10 for name, group in kib.items() if found[group] is not None}
-    if found["uid"] is not None:
-        facts["uid"] = int(found["uid"])
-    if found["adj"] is not None:
-        facts["oom_score_adj"] = int(found["adj"])
+    facts = {name: int(found[group]) * unit for name, group, unit in _FACTS if found[group] is not None}
     # Before Linux 4.5 what is shared counts in file-rss.
-    facts["rss"] = facts["rss.anon"] + facts["rss.file"] + facts.get("rss.shmem", 0)
-    return facts
+    return {**facts, **{f.name: sum(facts.get(part, 0) for part in f.sum_of) for f in _SUMS}}
