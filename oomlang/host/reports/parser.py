@@ -301,15 +301,12 @@ class Builder:
         """By the victim's address space, which stands in the table in pages and in the kill's line in kB and may have
         changed a little in between; else by the free pages of a zone, counted from the single ones upwards.
         """
-        if self._table is not None and self._kills:
-            kill = self._kills[0].kill
-            pages = self._table.pages_of(kill.pid)
+        kill = self._kills[0].kill if self._kills else None
+        pages = self._table.pages_of(kill.pid) if kill is not None and self._table is not None else None
+        if kill is not None and pages is not None and pages > 16 and "vm" in kill.facts:
+            vm = kill.facts["vm"]
             for size in _PAGE_SIZES:
-                if (
-                    pages is not None
-                    and pages > 16
-                    and abs(pages * size - kill.facts.get("vm", 0)) <= kill.facts.get("vm", 0) // 16
-                ):
+                if abs(pages * size - vm) <= vm // 16:
                     return size
         if "buddies" in self._fields and (size := int(self._fields["buddies"]) << 10) in _PAGE_SIZES:
             return size

@@ -14,10 +14,12 @@ from oomlang.facts import FACTS, Type
 from oomlang.facts.cells import Column
 from oomlang.host.reports.model import Kill
 
-_KILLED, _CHOSEN = b"Killed process ", b"ill process "
-"""Before Linux 2.6.36 the second was `kill process`."""
+_AT = rb"(?:\A|(?<=: ))"
+_TASK = rb" process (?P<pid>\d{1,10}+)(?:, UID \d{1,10}+,)? \("
+_KILLED = re.compile(_AT + rb"Killed" + _TASK)
+_CHOSEN = re.compile(_AT + rb"[Kk]ill" + _TASK)
+"""Up to the task's name. Before Linux 2.6.36 the second began with a small letter."""
 
-_HEAD = re.compile(rb"(?P<pid>\d{1,10}+)(?:, UID \d{1,10}+,)? \(")
 _SIZES = re.compile(
     rb"(?:total-vm|vsz):(?P<total_vm>\d{1,19}+)kB, anon-rss:(?P<anon_rss>\d{1,19}+)kB, file-rss:(?P<file_rss>\d{1,19}+)kB"
     rb"(?:, shmem-rss:(?P<shmem_rss>\d{1,19}+)kB)?(?:,? UID:(?P<UID>\d{1,10}+))?(?: pgtables:(?P<pgtables>\d{1,19}+)kB)?"
@@ -69,12 +71,11 @@ def killed(text: bytes) -> Killed | None:
     text = text.rstrip(b" \t")  # what a terminal has added
     end = max(text.rfind(b" total-vm:"), text.rfind(b" vsz:"))
     sizes = _SIZES.fullmatch(text, end + 1) if end >= 0 else None
-    head = _head(text, _KILLED)
-    if head is None:
+    found = _KILLED.search(text)
+    if found is None:
         return None
-    begin, found = head
     if sizes is None:  # Linux 2.6.24 to 2.6.31 say nothing more
-        bare = text.startswith(_KILLED) and text.endswith(b")")
+        bare = found.start() == 0 and text.endswith(b")")
         return Killed(Kill(pid=int(found["pid"]), comm=text[found.end() : -1]), b"") if bare else None
     # Red Hat's kernels have the uid on either side of the name.
     comma = text.rfind(b"),", found.end(), end)
@@ -87,17 +88,16 @@ def killed(text: bytes) -> Killed | None:
     if not text.endswith(b")", found.end(), end):
         return None
     comm = text[found.end() : end - 1]
-    return Killed(Kill(pid=int(found["pid"]), comm=comm, facts=_facts(sizes)), text[:begin])
+    return Killed(Kill(pid=int(found["pid"]), comm=comm, facts=_facts(sizes)), text[: found.start()])
 
 
 def chosen(text: bytes) -> Chosen | None:
     """Whom the kernel chose, before Linux 5.1: perhaps a child died in its place. None for any other line."""
-    head = _head(text, _CHOSEN)
+    found = _CHOSEN.search(text)
     score = text.rfind(b") score ")
-    if head is None or score < head[1].end() or _SCORE.match(text, score + 8) is None:
+    if found is None or score < found.end() or _SCORE.match(text, score + 8) is None:
         return None
-    begin, found = head
-    return Chosen(int(found["pid"]), text[found.end() : score], text[:begin])
+    return Chosen(int(found["pid"]), text[found.end() : score], text[: found.start()])
 
 
 def reaped(text: bytes) -> tuple[int, bytes] | None:
@@ -145,19 +145,6 @@ def _scope(text: bytes) -> tuple[bytes | None, int]:
     return (
         (text[scope + len(b",oom_memcg=") : task], task + len(b",task_memcg=")) if task >= 0 else (None, -1)
     )
-
-
-def _head(text: bytes, words: bytes) -> tuple[int, re.Match[bytes]] | None:
-    """The first place at which a line names a task behind these words, at its beginning or behind a colon; and the pid
-    there, up to where the name begins.
-    """
-    at = text.find(words)
-    while at >= 0:
-        first = at - (words == _CHOSEN and text[at - 1 : at] in (b"K", b"k"))
-        if (first == 0 or text[first - 2 : first] == b": ") and (found := _HEAD.match(text, at + len(words))):
-            return first, found
-        at = text.find(words, at + 1)
-    return None
 
 
 def _facts(found: re.Match[bytes]) -> dict[str, int]:
