@@ -1,12 +1,13 @@
 """Logs as lines, as fast as they can be passed over.
 
-In: a file, plain or compressed with gzip, bzip2, xz or zstd. Out: blocks of whole lines. Memory stays bounded whatever
-the file holds: a block is about a MiB, and of a line that is longer the rest is left out.
+In: a file, plain (in UTF-16, too) or compressed with gzip, bzip2, xz or zstd. Out: blocks of whole lines. Memory stays
+bounded whatever the file holds: a block is about a MiB, and of a line that is longer the rest is left out.
 """
 
 from __future__ import annotations
 
 import bz2
+import codecs
 import lzma
 import re
 import shutil
@@ -90,8 +91,24 @@ def opened(file: Readable) -> Iterator[tuple[Readable, _Rest]]:
     elif magic.startswith(b"\x28\xb5\x2f\xfd"):
         with _zstd(source) as text:
             yield text, source
+    elif magic.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield _Utf16(source), source
     else:
         yield source, source
+
+
+class _Utf16:
+    """What PowerShell writes for `>`, as UTF-8."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def read(self, size: int, /) -> bytes:
+        while data := self._source.read(size):
+            if text := self._decoder.decode(data):
+                return text.encode("utf-8", "replace")
+        return b""
 
 
 class _Inflated:

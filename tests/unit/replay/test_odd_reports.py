@@ -61,6 +61,7 @@ def said(found: Replayed) -> str:
         ("table-oom_adj-only", [("the machine ran out of memory (977MiB)", "mysqld (pid 1000), 781MiB")]),
         ("cpuset-size-from-zones", [("a cpuset ran out", "java (pid 1000), 1.91GiB")]),
         ("bom-first-line", [("/kubepods/pod1 ran out of memory (limit 1MiB)", "java (pid 1000), 800KiB")]),
+        ("utf16-powershell", [("/kubepods/pod1 ran out of memory (limit 1MiB)", "java (pid 1000), 800KiB")]),
     ],
 )
 def test_whatever_a_report_tells_of_the_event_is_said(name: str, lines: list[tuple[str, str]]) -> None:
@@ -75,7 +76,7 @@ def test_whatever_a_report_tells_of_the_event_is_said(name: str, lines: list[tup
     "name",
     ["old-kill-line-says-memcg", "facts-before-the-table-lost", "thread-named-old-memcg", "pagesize-8k",
      "pagesize-64k-kill-line-lost", "pagesize-64k-vm-moved", "rhel7-size-shown-and-not-seen", "cpuset-size-from-zones",
-     "bom-first-line", "nobody-killable-contradiction", "crash-task-memcg-outside-scope"],
+     "bom-first-line", "utf16-powershell", "nobody-killable-contradiction", "crash-task-memcg-outside-scope"],
 )  # fmt: skip
 def test_the_empty_policy_chooses_whom_the_kernel_chose(name: str) -> None:
     assert replayed(name).outcome is Outcome.SAME
