@@ -92,6 +92,8 @@ class Inspection:
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values, keys sorted."""
         policy = self.policy.to_json() if self.policy is not None else None
+        if policy is not None:
+            policy |= {f"source_{key}": value for key, value in policy.pop("source").items()}
         return _sorted({**asdict(self), "policy": policy, "is_ours": self.is_ours})  # type: ignore[no-any-return]  # a dict of dicts
 
 

@@ -127,7 +127,7 @@ def test_a_name_that_is_no_utf_8_is_compiled_and_inspected(
     assert call("compile", policy, "-o", "p.o").code == 0
     outcome = call("inspect", "p.o", "--format", "json")
     assert (outcome.code, outcome.err) == (0, "")
-    assert json.loads(outcome.out)["policy"]["source"]["name"] == name.decode("utf-8", "backslashreplace")
+    assert json.loads(outcome.out)["policy"]["source_name"] == name.decode("utf-8", "backslashreplace")
     assert "is refused" not in call("load", "p.o").err
     for verb in ("check", "test", "explain"):
         outcome = call(verb, policy, "--format", "json")
