@@ -63,7 +63,14 @@ MAX_LIST = 256
 """Elements of one `in (…)`."""
 
 MAX_NESTING = 128
-"""How deep an expression may nest."""
+"""How deep an expression may nest, and how deep brackets may."""
+
+MAX_STATEMENT = 2**18
+"""Characters of one statement. What takes more (all lists of 256 paths are far below) is no policy, and the parser needs
+some hundred bytes for each."""
+
+MAX_NAME = 255
+"""Characters of the name of a let or an input."""
 
 POLICY_NAME_BYTES = 15
 """`oom_control.policy_name` has 16 bytes, one of them the NUL."""

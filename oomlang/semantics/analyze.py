@@ -38,8 +38,7 @@ class _Analysis:
         self._language(statements)
         name = self._policy_name(statements)
         self._declare(statements)
-        for let in self._names.lets:
-            self._expressions.let(let)
+        self._expressions.type_lets()
         rules = [self._rule(s) for s in statements if isinstance(s, tree.Rule)]
         self._limit(MAX_RULES, "rules", [s for s in statements if isinstance(s, tree.Rule)])
         tests = Tests(self._names, self._diagnostics).run([s for s in statements if isinstance(s, tree.Test)])

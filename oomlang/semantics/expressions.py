@@ -14,6 +14,8 @@ from oomlang.facts.types import MAX_NESTING
 from oomlang.semantics import model
 from oomlang.semantics.arithmetic import Arithmetic
 from oomlang.semantics.comparisons import Comparisons
+from oomlang.semantics.let_order import let_order
+from oomlang.semantics.reads import reads_of
 from oomlang.semantics.scope import Names
 from oomlang.semantics.typing import BOOL
 from oomlang.syntax import tree
@@ -22,13 +24,12 @@ _NOTHING = Interval(0, 0)
 
 
 class Expressions(Arithmetic, Comparisons):
-    """Types the expressions of one policy. Lets are typed when first used, and once."""
+    """Types the expressions of one policy; the lets first."""
 
     def __init__(self, names: Names, diagnostics: Diagnostics) -> None:
         super().__init__(names, diagnostics)
         self._lets: dict[str, model.Let | None] = {}
         self._let_depth: dict[str, int] = {}
-        self._typing: list[str] = []
 
     @property
     def lets(self) -> tuple[model.Let, ...]:
@@ -55,24 +56,28 @@ class Expressions(Arithmetic, Comparisons):
         )
         return None
 
-    def let(self, name: str) -> model.Let | None:
-        """Type a let, or find it typed already."""
-        if name in self._lets:
-            return self._lets[name]
-        declared = self._names.lets[name]
-        if name in self._typing:
-            cycle = [*self._typing[self._typing.index(name) :], name]
-            self._diagnostics.error(
-                Code.LET_CYCLE,
-                declared.name.span,
-                f"`{name}` is defined by itself: {' → '.join(cycle)}",
-                help="a let may only use facts, inputs and lets that do not lead back to it",
-            )
-            return None
-        self._typing.append(name)
+    def type_lets(self) -> None:
+        """Type all lets, each after those that it uses."""
+        order = let_order(self._names.lets)
+        for cycle in order.cycles:
+            self._cycle(cycle)
+        for name in order.names:
+            self._lets[name] = self._let(self._names.lets[name])
+
+    def _cycle(self, cycle: tuple[str, ...]) -> None:
+        self._diagnostics.error(
+            Code.LET_CYCLE,
+            self._names.lets[cycle[0]].name.span,
+            f"`{cycle[0]}` is defined by itself: {' → '.join(cycle)}",
+            help="a let may only use facts, inputs and lets that do not lead back to it",
+        )
+
+    def _let(self, declared: tree.Let) -> model.Let | None:
         value = self._whole(declared.value)
-        self._typing.pop()
-        if value is not None and value.type in (Type.TEXT, Type.PATH):
+        if value is None:
+            return None
+        name = declared.name.name
+        if value.type in (Type.TEXT, Type.PATH):
             self._diagnostics.error(
                 Code.WRONG_OPERAND,
                 declared.value.span,
@@ -82,14 +87,9 @@ class Expressions(Arithmetic, Comparisons):
                 + ("under" if value.type is Type.PATH else "==")
                 + ' "…"',
             )
-            value = None
-        if value is not None:
-            self._let_depth[name] = self._depth(value)
-        if name not in self._lets:  # a cycle through this let has reported it already
-            self._lets[name] = (
-                model.Let(span=declared.span, name=name, value=value) if value is not None else None
-            )
-        return self._lets[name]
+            return None
+        self._let_depth[name] = self._depth(value)
+        return model.Let(span=declared.span, name=name, value=value, reads=reads_of(value))
 
     def _whole(self, node: tree.Expression) -> model.Expression | None:
         """A whole expression: not nested deeper, the lets that it uses written out, than later passes recurse."""
@@ -179,8 +179,8 @@ class Expressions(Arithmetic, Comparisons):
                 span=node.span, type=declared.type, interval=declared.interval, input=declared
             )
         if name in self._names.lets:
-            let = self.let(name)
-            if let is None:
+            let = self._lets.get(name)
+            if let is None:  # wrong, or on a cycle; it has been said
                 return None
             return model.LetRef(span=node.span, type=let.value.type, interval=let.value.interval, let=let)
         self._diagnostics.error(

@@ -156,10 +156,25 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What an expression reads, lets looked into.
+
+    what: each fact and input once, in the order of the text, with the part of the expression that reads it first.
+    at_depth: whether it holds an `at depth`.
+    """
+
+    what: tuple[tuple[Fact | Input, Expression], ...]
+    at_depth: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Let:
+    """`reads` is what the value reads: asked of a let, it need not be looked for again."""
+
     span: Span
     name: str
     value: Expression
+    reads: Reads
 
 
 class Action(Enum):

@@ -16,7 +16,7 @@ from lark.visitors import Transformer_NonRecursive
 from oomlang.diagnostics import Code, Diagnostics, Span
 from oomlang.facts import UNITS, Type, spell
 from oomlang.facts.interval import INT64_MAX
-from oomlang.facts.types import MAX_NESTING
+from oomlang.facts.types import MAX_NAME, MAX_NESTING
 from oomlang.facts.units import DECIMAL_BYTES, UNIT_WORDS
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import closest
@@ -72,11 +72,11 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     def _number(self, token: Token, sign: int = 1, span: Span | None = None) -> tree.Number | tree.Unreadable:
         span = span or _span_of(token)
+        if len(token) > 40:  # Python refuses to read numbers that are much longer
+            return self._bad_number(span, "this number does not fit into 64 bits")
         match = _NUMBER.fullmatch(token)
         if match is None:
             return self._bad_number(span, f"`{token}` is not a number")
-        if len(token) > 40:  # Python refuses to read numbers that are much longer
-            return self._bad_number(span, "this number does not fit into 64 bits")
         whole, fraction, suffix = int(match[1].replace("_", "")), match[2], match[3] or ""
         if match[1].endswith("_") or "__" in match[1]:
             return self._bad_number(span, f"`{token}` is not a number", "`_` may only stand between digits")
@@ -174,7 +174,15 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     # Expressions
 
     def name(self, children: Children) -> tree.Name:
-        return _name(children[0])
+        return self._name(children[0])
+
+    def _name(self, token: Token) -> tree.Name:
+        span = _span_of(token)
+        if len(token) > MAX_NAME:
+            self._diagnostics.error(
+                Code.TOO_MANY, span, f"this name has {len(token)} characters; the limit is {MAX_NAME}"
+            )
+        return tree.Name(span=span, name=str(token)[:MAX_NAME])
 
     def group(self, children: Children) -> Any:
         # The parentheses are part of what is said: without them the text of a rule would end before its last one.
@@ -185,7 +193,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     def call(self, children: Children) -> Any:
         arguments = _nodes(children[1:])
         node = tree.Call(
-            span=self._span(_present(children)), function=_name(children[0]), arguments=arguments
+            span=self._span(_present(children)), function=self._name(children[0]), arguments=arguments
         )
         return self._nested(node, *arguments)
 
@@ -272,14 +280,14 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         _, name, _, type, _, default = (c for c in children if c is not True)
         return tree.Input(
             span=self._span(children),
-            name=_name(name),
+            name=self._name(name),
             per_memcg=any(c is True for c in children),
-            type=_name(type),
+            type=self._name(type),
             default=default,
         )
 
     def let(self, children: Children) -> tree.Let:
-        return tree.Let(span=self._span(children), name=_name(children[1]), value=children[3])
+        return tree.Let(span=self._span(children), name=self._name(children[1]), value=children[3])
 
     def kernel_decides(self, children: Children) -> tree.KernelDecides:
         return tree.KernelDecides(span=self._span(children), condition=children[-1])
@@ -342,7 +350,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         return tree.TestInvoker(span=self._span(children), task=self.text(children[1:]))
 
     def test_set(self, children: Children) -> tree.TestSet:
-        return tree.TestSet(span=self._span(children), name=_name(children[1]), value=children[3])
+        return tree.TestSet(span=self._span(children), name=self._name(children[1]), value=children[3])
 
     def test_memcg(self, children: Children) -> tree.TestMemcg:
         present = _present(children)
@@ -365,7 +373,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         return _Entries(self._span(children), tuple(c for c in children if isinstance(c, tree.Entry)))
 
     def entry(self, children: Children) -> tree.Entry:
-        return tree.Entry(span=self._span(children), name=_name(children[0]), value=children[1])
+        return tree.Entry(span=self._span(children), name=self._name(children[0]), value=children[1])
 
     def expect_victim(self, children: Children) -> tree.ExpectVictim:
         return tree.ExpectVictim(span=self._span(children), task=self.text(children[2:]))
@@ -416,7 +424,3 @@ def _present(children: Children) -> Children:
 
 def _nodes(children: Children) -> tuple[Any, ...]:
     return tuple(c for c in children if isinstance(c, tree.Node))
-
-
-def _name(token: Token) -> tree.Name:
-    return tree.Name(span=_span_of(token), name=str(token))

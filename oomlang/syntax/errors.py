@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from oomlang.diagnostics import Code, Diagnostics, Source, Span
 from oomlang.facts.units import DECIMAL_BYTES, UNITS
+from oomlang.syntax.literals import TEXT
 from oomlang.syntax.suggest import closest
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ _WORDS = {
 }
 _VALUE = {"NUMBER", "STRING", "NAME", "LPAR", "TRUE", "FALSE", "NOT", "SIGN"}
 _OPERATORS = {"AND", "OR", "IF", "ELSE", "IN", "LIKE", "UNDER", "COMPARE", "SIGN", "SCALE", "AT_DEPTH"}
-_WORD = re.compile(r'[A-Za-z_][\w.]*|\d[\w.%]*|"(?:\\[^\n]|[^"\\\n])*"|.', re.DOTALL)
+_WORD = re.compile(rf'[A-Za-z_][\w.]*|\d[\w.%]*|{TEXT}"|.', re.DOTALL)
+_BRACKET = re.compile(rf'{TEXT}"|#[^\n]*|[(){{}}]')
 _NUMBER_BEFORE = re.compile(r"\b(\d[\d_]*)[ \t]+\Z")
 
 # What people write who come from another language, and what it is called here.
@@ -219,9 +221,9 @@ def _unseen(found: str) -> str:
 def _unclosed(text: str, chunk: Span) -> Span | None:
     """The innermost bracket that the statement opens and does not close."""
     opened: list[int] = []
-    for match in re.finditer(r'"(?:\\[^\n]|[^"\\\n])*"|#[^\n]*|[(){}]', text[chunk.start : chunk.end]):
+    for match in _BRACKET.finditer(text, chunk.start, chunk.end):
         if match[0] in "({":
-            opened.append(chunk.start + match.start())
+            opened.append(match.start())
         elif match[0] in ")}" and opened:
             opened.pop()
     return Span(opened[-1], opened[-1] + 1) if opened else None

@@ -25,22 +25,24 @@ from lark.utils import TextSlice
 
 from oomlang.data import cache_path, data_path
 from oomlang.diagnostics import Code, Diagnostics, Source, Span
-from oomlang.syntax import tree
+from oomlang.facts.types import MAX_NAME
+from oomlang.syntax import bounds, tree
 from oomlang.syntax.builder import Builder
 from oomlang.syntax.errors import explain
+from oomlang.syntax.literals import TEXT
 
 _MOST_BROKEN = 200
 """Statements of one file whose syntax errors are described."""
 
 _STARTS = ["policy", "statement", "test_statement"]
 # What matters for finding where statements end: texts and comments hide everything inside them.
-_BOUNDARY = re.compile(r'"(?:\\[^\n]|[^"\\\n])*"?|#[^\n]*|[(){}]|\r?\n')
+_BOUNDARY = re.compile(rf'{TEXT}"?|#[^\n]*|[(){{}}]|\r?\n')
 _DECLARES = re.compile(r"\s*(?:let|input)\s+([A-Za-z_]\w*)")
 # Blanks and comments. Only what the grammar skips: any other white space has to be reported.
 _LEADING = re.compile(r"(?:[ \t]|\r?\n|#[^\n]*)*")
 _TOP_LEVEL = re.compile(r"(?:oomlang|policy|input|let|kernel|never|kill|test)\b")
 _IN_TEST = re.compile(r'[ \t]*(?:(?:memcg|task)[ \t]*"|(?:expect|set)\b)')
-_TEST_HEADER = re.compile(r'test[ \t]+("(?:\\[^\n]|[^"\\\n])*")[ \t]*\{')
+_TEST_HEADER = re.compile(rf'test[ \t]+({TEXT}")[ \t]*\{{')
 
 
 class _LineEnds(PostLex):
@@ -144,6 +146,8 @@ def parse(data: bytes, name: str) -> tuple[tree.Policy, Diagnostics]:
 
 
 def _statements(source: Source, diagnostics: Diagnostics) -> tuple[tree.Statement, ...]:
+    if not bounds.surely_kept(source.text):
+        return tuple(_Pieces(source, diagnostics).statements())
     try:
         parsed = _parser().parse(source.text, start="policy")
     except UnexpectedInput:
@@ -152,7 +156,7 @@ def _statements(source: Source, diagnostics: Diagnostics) -> tuple[tree.Statemen
 
 
 class _Pieces:
-    """Parses a text with a syntax error statement by statement, so that each error is found."""
+    """Parses a text statement by statement, so that each syntax error is found, and each statement out of bounds."""
 
     def __init__(self, source: Source, diagnostics: Diagnostics) -> None:
         self._source = source
@@ -183,6 +187,9 @@ class _Pieces:
 
     def _statement(self, chunk: Span, start: str) -> Any:
         text = self._source.text
+        if bounds.exceeded(text, chunk, self._diagnostics):
+            self._broken += 1
+            return self._broken_statement(chunk)
         interactive = _parser().parse_interactive(TextSlice(text, chunk.start, chunk.end), start=start)
         try:
             for _ in interactive.iter_parse():
@@ -193,9 +200,12 @@ class _Pieces:
             self._broken += 1
             accepts: set[str] = interactive.accepts()  # type: ignore[no-untyped-call]  # lark's annotations end here
             explain(error, accepts, self._source, chunk, self._diagnostics)
-            declares = _DECLARES.match(text, chunk.start, chunk.end)
-            return tree.Broken(span=chunk, declares=declares[1] if declares else None)
+            return self._broken_statement(chunk)
         return Builder(self._diagnostics).transform(parsed)
+
+    def _broken_statement(self, chunk: Span) -> tree.Broken:
+        declares = _DECLARES.match(self._source.text, chunk.start, chunk.end)
+        return tree.Broken(span=chunk, declares=declares[1][:MAX_NAME] if declares else None)
 
     def _test(self, chunk: Span) -> tree.Test | None:
         """Parse a test block line by line, or return None where this is none, or its first line cannot be read."""

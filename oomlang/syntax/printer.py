@@ -24,14 +24,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from oomlang.syntax.literals import TEXT
+
 _TOKEN = re.compile(
-    r"""
+    rf"""
       (?P<blank>   [ \t\r]+ )
     | (?P<newline> \n )
     | (?P<comment> \#[^\n]* )
-    | (?P<text>    "(?:\\[^\n]|[^"\\\n])*" )
-    | (?P<open>    [({] )
-    | (?P<close>   [)}] )
+    | (?P<text>    {TEXT}" )
+    | (?P<open>    [({{] )
+    | (?P<close>   [)}}] )
     | (?P<mark>    [,:] )
     | (?P<sign>    [+-] )
     | (?P<binary>  == | != | <= | >= | [<>=*/] )

@@ -5,6 +5,8 @@ Every node has the span of its text. Literals keep their spelling; nothing is ev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from oomlang.diagnostics import Source, Span
 from oomlang.facts import Type
 from oomlang.records import dataclass
@@ -156,6 +158,36 @@ Expression = (
     | Not
     | Conditional
 )
+
+
+def operands(node: Expression) -> tuple[Expression, ...]:
+    """The expressions that an expression is made of, in the order of its text."""
+    match node:
+        case Number() | Unreadable() | Text() | Truth() | Name():
+            return ()
+        case Call(arguments=arguments):
+            return arguments
+        case Negative(operand=operand) | AtDepth(operand=operand) | Not(operand=operand):
+            return (operand,)
+        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
+            return (left, right)
+        case In(subject=subject, items=items):
+            return (subject, *items)
+        case Like(subject=subject, pattern=pattern) | Under(subject=subject, pattern=pattern):
+            return (subject, pattern)
+        case Logical(operands=parts):
+            return parts
+        case Conditional(then=then, condition=condition, otherwise=otherwise):
+            return (then, condition, otherwise)
+
+
+def walk(node: Expression) -> Iterator[Expression]:
+    """An expression and everything in it, in the order of its text."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        yield part
+        pending.extend(reversed(operands(part)))
 
 
 # Statements
