@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import oomlang
 from oomlang.host.reports import read_reports
 from oomlang.replay import replay
 from oomlang.targets.interp import STOCK
@@ -146,3 +149,10 @@ def test_numbers_of_any_length_are_survived(digits: int) -> None:
             changed = [*lines[:place], line.replace(digit, number), *lines[place + 1 :]]
             for report in read_reports(io.BytesIO(_lines(changed))):
                 replay(STOCK, report)
+
+
+def test_no_possessive_group_looks_ahead() -> None:
+    """The `re` of Debian 12's Python, 3.11.2, goes on in `(?:x(?!y)z)++` where the look ahead says no."""
+    package = Path(oomlang.__file__).parent
+    patterns = re.compile(r"\((?:\?:)?[^()]*\(\?<?[!=][^()]*\)[^()]*\)(?:[*+?]|\{[0-9,]+\})\+")
+    assert [path for path in package.rglob("*.py") if patterns.search(path.read_text())] == []
