@@ -13,12 +13,14 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
 
 /*
  * Macros, because CO-RE relocates an array's index only where it is a
- * constant, and because LOAD keeps its pointer's type only in place.
+ * constant, and because LOAD keeps its pointer's type only in place. The
+ * verifier of the kernels before 6.2 does not look into an array of typedefs,
+ * which their counters are: those are probed.
  */
 #define MM_PAGES(READ, mm, member)                                                                  \
 	maximum(bpf_core_field_exists((mm)->rss_stat[0].count) ?                                    \
 		READ(mm, rss_stat[member].count) :                                                  \
-		READ((struct mm_struct___before_6_2 *)(mm), rss_stat.count[member].counter), 0)
+		PROBE((struct mm_struct___before_6_2 *)(mm), rss_stat.count[member].counter), 0)
 
 #define MM_FLAGS(READ, mm)                                                                          \
 	(bpf_core_field_exists(((struct mm_struct___bitmap *)(mm))->flags.__mm_flags) ?             \
