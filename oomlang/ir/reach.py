@@ -93,7 +93,8 @@ class _Reach:
         for never in policy.never:
             if id(never) not in constant:
                 self._never_rule(never)
-        self._all_covered()
+        if policy.never:
+            self._all_covered()
         for key in policy.keys:
             if id(key) not in constant:
                 self._key(key)
@@ -180,6 +181,8 @@ class _Reach:
 
     def _all_covered(self) -> None:
         """Find events in which the `never kill` rules leave no candidate."""
+        from oomlang.ir.witness import event_that_kills_nobody
+
         for group in self._never.groups():
             members = [self._never.rules[i] for i in group]
             conditions = [c for c, _ in members]
@@ -195,7 +198,8 @@ class _Reach:
                 part = cells.event_part(cell)
                 uncovered = not any(cells.holds(c, cell) for c in conditions)
                 open_events[part] = open_events.get(part, False) or uncovered
-            if all(open_events.values()):
+            # The cells hold events that there cannot be: there is nothing to say without one that there can.
+            if all(open_events.values()) or event_that_kills_nobody(self._policy, conditions) is None:
                 continue
             last = max((o for _, o in members), key=lambda o: o.number)
             if not any(open_events.values()):

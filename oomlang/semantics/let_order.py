@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from oomlang.records import dataclass
 from oomlang.syntax import tree
 
-
 _SHOWN = 6
 """Names that are kept of a cycle's beginning: all of a longer one would be the square of its length for all of them."""
 

@@ -6,7 +6,7 @@ its place. So constants are folded, and comparisons are decided, by the interval
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -27,7 +27,12 @@ TRUE, FALSE = ir.Number(1), ir.Number(0)
 
 def simplify(policy: ir.Policy) -> ir.Policy:
     """The policy with simpler expressions. Lets that nothing uses any more are still there."""
-    algebra = _Simpler(policy)
+    return simplified(policy, Simpler)
+
+
+def simplified(policy: ir.Policy, simpler: Callable[[ir.Policy], Simpler]) -> ir.Policy:
+    """The same by an algebra that may know more."""
+    algebra = simpler(policy)
     lets = []
     for let in policy.lets:  # each after those that it uses
         value, interval = fold(let.value, algebra)
@@ -45,7 +50,9 @@ def _rule(rule: ir.Rule) -> ir.Rule:
     return rule
 
 
-class _Simpler(Algebra[Term]):
+class Simpler(Algebra[Term]):
+    """Each node, simpler, and all that it can be. lets: what is known of those that stand before the expression."""
+
     def __init__(self, policy: ir.Policy) -> None:
         self.lets: dict[str, Term] = {}
         self._intervals = Intervals(policy)
