@@ -24,6 +24,7 @@ import pytest
 from oomlang import compile as compile_policy
 from oomlang.compiler import Compilation
 from oomlang.facts import FACTS
+from oomlang.facts.patterns import path_pattern
 from oomlang.facts.table import Kept, Scope
 from oomlang.facts.types import Type
 from oomlang.host import UNLIMITED, MachineFacts, MemcgPath, TaskFacts, read_machine
@@ -434,6 +435,40 @@ def test_the_tree_is_walked_as_the_interpreter_walks_it(text: str, probes: Grove
     done = _pass(text.encode(), "tree.oom", probes, scoped=True)
     _check_guards(done, probes)
     _check_meaning(done, probes)
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ("kernel decides when oom.memcg under {}", Verdict.LEAVE_TO_KERNEL),
+        ("kill nothing when oom.memcg under {}", Verdict.END_SCAN),
+    ],
+    ids=["kernel", "nothing"],
+)
+def test_an_event_rule_is_about_the_scope_whichever_processes_there_are(
+    rule: str, verdict: Verdict, probes: Grove
+) -> None:
+    """Scopes with processes and without; most processes, the last one too, lie outside of each."""
+    under = [(b"kil?ed", b"below"), (b"a", b"deep"), (b"a",), (b"killed",), (b"b*",)]
+    patterns = [path_pattern(b"/" + b"/".join((*probes.root, *names))) for names in under]
+    quoted = ['"' + pattern.text.decode() + '"' for pattern in patterns]
+    text = "\n".join([*(rule.format(q) for q in quoted), "kill highest rss"])
+    outside = (Guard.OUTSIDE, Guard.GLOBAL_INIT, Guard.KERNEL_THREAD)
+    scopes = [(), (b"a",), (b"a", b"deep"), (b"a", b"flat"), (b"b", b"user 1"), (b"killed",)]
+    inside = {probe.pid: probe.cgroup for probe in probes.probes.values()}
+    artifact = compile_policy(text, target="dry-run")
+    with DryRunner(artifact.object, artifact.metadata) as runner:
+        for scope in (*scopes, *reversed(scopes)):  # what one event was must not stay for the next
+            path = (*probes.root, *scope)
+            id = probes.directory.joinpath(*map(os.fsdecode, scope)).stat().st_ino
+            run = runner.run(Request(total_pages=2**20, scope_id=id, scope_path=path))
+            holds = [n for n, p in enumerate(patterns, start=1) if p.covers(path)]
+            assert (run.verdict, run.event_rule) == ((verdict, holds[0]) if holds else (Verdict.RANK, 0)), (
+                scope
+            )
+            below = {pid for pid, cgroup in inside.items() if cgroup and cgroup[: len(path)] == path}
+            assert {r.pid for r in run.records if r.guard not in outside} == below, scope
+            assert (run.victim in below) if below and not holds else run.victim is None, scope
 
 
 def test_what_cannot_be_run_dry_is_refused() -> None:
