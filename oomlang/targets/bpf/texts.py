@@ -8,7 +8,8 @@ So no pattern is a function of its own, and none takes longer than its text is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 from oomlang.facts.patterns import ANY, Glob
 from oomlang.targets.bpf.escape import c_comment
@@ -64,19 +65,25 @@ def _automaton(pattern: Glob) -> tuple[int, int, int, dict[int, int]]:
     return star, 1 << state, anything, {byte: bits | anything for byte, bits in sorted(of.items())}
 
 
+def _by_byte(anything: int, of: Mapping[int, int]) -> list[tuple[str, int]]:
+    """C designators of bytes and the states that each leads to; together they name no byte twice, as C wants it."""
+    found: list[tuple[str, int]] = []
+    for bits, bytes in groupby(range(256), key=lambda byte: of.get(byte, anything)):
+        first, *rest = bytes
+        if bits:
+            found.append((f"[{first} ... {rest[-1]}]" if rest else f"[{first}]", bits))
+    return found
+
+
 def _narrow_row(pattern: Glob) -> str:
     star, end, anything, of = _automaton(pattern)
-    rows = [f"[0 ... 255] = {_hex(anything)}", *(f"[{byte}] = {_hex(bits)}" for byte, bits in of.items())]
-    if not anything:
-        del rows[0]
+    rows = [f"{bytes} = {_hex(bits)}" for bytes, bits in _by_byte(anything, of)]
     return f"\t/* {shown(pattern.text)} */\n\t{{ {_hex(star)}, {_hex(end)}, {{\n{_wrapped(rows)}\t}} }},\n"
 
 
 def _wide_row(pattern: Glob) -> str:
     star, end, anything, of = _automaton(pattern)
-    rows = [f"[0 ... 255] = {_four(anything)}", *(f"[{byte}] = {_four(bits)}" for byte, bits in of.items())]
-    if not anything:
-        del rows[0]
+    rows = [f"{bytes} = {_four(bits)}" for bytes, bits in _by_byte(anything, of)]
     body = "".join(f"\t\t{row},\n" for row in rows)
     return f"\t/* {shown(pattern.text)} */\n\t{{ {_four(star)}, {_four(end)}, {{\n{body}\t}} }},\n"
 
