@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,24 @@ class Synthetic:
         context = struct.pack("<3Q", oc, task, 0)
         answer = run_program(self._object.program(program).fd, context=context).context
         return int(struct.unpack("<3Q", answer)[2])
+
+    def said(self, machine: Machine, chosen: Sequence[int | None]) -> list[int]:
+        """What becomes of each task in one scan, where somebody else chooses.
+
+        chosen: for each task which one is the victim at hand when it is asked about, None for none.
+        """
+        kernel = Kernel(self._btf, self._base)
+        layout = kernel.lay_out(machine)
+        self._set_inputs(machine)
+        self._memory.update(_ZERO, bytes(kernel.memory.data))
+        assert self._run("synthetic_start", layout.oom_control, 0) == RANK
+        found = []
+        for task, other in zip(layout.tasks, chosen, strict=True):
+            address = 0 if other is None else layout.tasks[other]
+            kernel.memory.set(layout.oom_control, "oom_control", "chosen", address)
+            self._memory.update(_ZERO, bytes(kernel.memory.data))
+            found.append(self._run("synthetic_evaluate", layout.oom_control, task))
+        return found
 
     def verdicts(self, machine: Machine) -> tuple[int, list[int]]:
         """What becomes of the event, and the pids in the order in which they would die.

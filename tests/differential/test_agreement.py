@@ -10,6 +10,7 @@ A nightly-size run: HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest tests/dif
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from oomlang.kernel.probe import kernel_btf_path
 from oomlang.objects.btf import Btf, read_btf
 from oomlang.targets.interp import Candidate, Event, Machine, Memcg, Verdict, decide
 from tests.differential.kernel_memory import BOOT_MS, whole_pages
-from tests.differential.synthetic import END_SCAN, LEAVE_TO_KERNEL, RANK, Synthetic, loaded
+from tests.differential.synthetic import END_SCAN, LEAVE_TO_KERNEL, RANK, SELECT, SKIP, Synthetic, loaded
 from tests.strategies.policies import policies
 from tests.unit.targets.interp.machines import TASK_FACTS, machines
 
@@ -55,14 +56,40 @@ def agree(compilation: Compilation, synthetic: Synthetic, machine: Machine) -> N
         assert died == []
 
 
+def agree_about_others_choices(
+    compilation: Compilation, synthetic: Synthetic, machine: Machine, data: st.DataObject
+) -> None:
+    """Each task is compared with the victim at hand, whoever chose it, and with nothing where there is none."""
+    decision = decide(compilation.ir, machine)
+    if decision.verdict is not Verdict.VICTIM:
+        return
+    place = {c.pid: n for n, c in enumerate(decision.ranking)}
+    inside = replace(
+        machine, candidates=[c for c in machine.candidates if c.pid in {d.pid for d in decision.candidates}]
+    )
+    pids = [c.pid for c in inside.candidates]
+    ranked = [n for n, pid in enumerate(pids) if pid in place]
+    chosen = data.draw(
+        st.lists(st.none() | st.sampled_from(ranked), min_size=len(pids), max_size=len(pids)), label="chosen"
+    )
+    expected = [
+        SELECT if pid in place and (other is None or place[pid] < place[pids[other]]) else SKIP
+        for pid, other in zip(pids, chosen, strict=True)
+    ]
+    assert synthetic.said(inside, chosen) == expected
+
+
 @given(text=policies(), data=st.data())
 @settings(max_examples=settings().max_examples // 2, suppress_health_check=SLOW)
 def test_generated_policies_decide_alike(text: str, data: st.DataObject) -> None:
     compilation = Compilation(text.encode(), "generated.oom")
     assume(not any(d.severity == "error" for d in compilation.diagnostics))
     with loaded(compilation, running_kernel()) as synthetic:
-        for _ in range(MACHINES):
-            agree(compilation, synthetic, whole_pages(data.draw(machines(compilation.ir))))
+        for number in range(MACHINES):
+            machine = whole_pages(data.draw(machines(compilation.ir)))
+            agree(compilation, synthetic, machine)
+            if number % 4 == 0:
+                agree_about_others_choices(compilation, synthetic, machine, data)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
@@ -70,10 +97,11 @@ def test_examples_decide_alike(example: Path) -> None:
     compilation = Compilation(example.read_bytes(), example.name)
     with loaded(compilation, running_kernel()) as synthetic:
 
-        @given(machine=machines(compilation.ir))
+        @given(machine=machines(compilation.ir), data=st.data())
         @settings(max_examples=settings().max_examples // 4, suppress_health_check=SLOW)
-        def on_generated_machines(machine: Machine) -> None:
+        def on_generated_machines(machine: Machine, data: st.DataObject) -> None:
             agree(compilation, synthetic, whole_pages(machine))
+            agree_about_others_choices(compilation, synthetic, whole_pages(machine), data)
 
         on_generated_machines()
 
@@ -88,3 +116,24 @@ def test_a_scan_that_finds_nothing_hands_the_next_event_to_the_kernel() -> None:
         synthetic.finds_nothing()
         assert synthetic.start() == LEAVE_TO_KERNEL
         assert synthetic.start() == RANK, "only the next one"
+
+
+def test_a_task_is_compared_with_the_victim_at_hand() -> None:
+    compilation = Compilation(b"kill highest rss", "others.oom")
+    with loaded(compilation, running_kernel()) as synthetic:
+        root = Memcg(path=(), parent=None)
+        tasks = [
+            Candidate(
+                pid=2 + 2 * n,
+                comm=b"a",
+                memcg=root,
+                facts={**dict.fromkeys(TASK_FACTS, 0), "rss.anon": size << 20},
+                start=BOOT_MS,
+            )
+            for n, size in enumerate((40, 30, 20, 10))
+        ]
+        machine = whole_pages(Machine(event=Event(total=1 << 30), candidates=tasks))
+        assert synthetic.said(machine, [None, 0, 0, 0]) == [SELECT, SKIP, SKIP, SKIP]
+        assert synthetic.said(machine, [None, None, None, 1]) == [SELECT, SELECT, SELECT, SKIP]
+        assert synthetic.said(machine, [None, 3, 3, 2]) == [SELECT, SELECT, SELECT, SKIP]
+        assert synthetic.said(machine, [1, 0, None, None]) == [SELECT, SKIP, SELECT, SELECT]

@@ -438,7 +438,7 @@ def test_the_tree_is_walked_as_the_interpreter_walks_it(text: str, probes: Grove
 
 
 @pytest.mark.parametrize(
-    ("rule", "verdict"),
+    "rule, verdict",
     [
         ("kernel decides when oom.memcg under {}", Verdict.LEAVE_TO_KERNEL),
         ("kill nothing when oom.memcg under {}", Verdict.END_SCAN),

@@ -103,6 +103,12 @@ def _texts_of(random: Random, pattern: Glob, longest: int) -> Iterable[bytes]:
         text += bytes(_text(random, 1)[0] if byte == ANY else byte for byte in part)
     assert pattern.matches(text)
     yield text
+    # Both ends match, but over each other.
+    first, last = pattern.parts[0], pattern.parts[-1]
+    for shared in range(1, min(len(first), len(last)) + 1):
+        overlap = first.replace(b"?", b"a") + last[shared:].replace(b"?", b"a")
+        if Glob((b"", last)).matches(overlap):
+            yield overlap[:longest]
     place = random.randrange(len(text) + 1)
     for changed in (
         text[:place] + text[place + 1 :],
