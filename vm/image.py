@@ -222,6 +222,7 @@ def payload(target: Path, files: Mapping[str, Path | bytes]) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="oomlang-payload-") as work:
         root = Path(work)
+        root.chmod(0o755)  # users without rights run what is in it, too
         for script in HERE.glob("guest/*.py"):
             shutil.copy(script, root / script.name)
         for name in ("oomlang", "grammar", "templates", "examples"):

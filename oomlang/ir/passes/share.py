@@ -26,6 +26,11 @@ from oomlang.operations import NEGATE
 MAX_NESTING = 48
 """How deep an expression nests afterwards at most: compilers of C bound that, and so does Python's stack."""
 
+MAX_WEIGHT = 16
+"""Numbers that the arithmetic of one expression reads afterwards at most: all of them may be held at once, and BPF has ten
+registers and little stack.
+"""
+
 _WORD, _WORDS = 64, 4
 """The answers about a cgroup are bits in words; those in so many words are looked up as fast as a let is read."""
 
@@ -112,16 +117,21 @@ class _Sharing:
         lets: list[ir.LetDeclaration] = []
         terms: dict[Place, ir.Expression] = {}
         heights: dict[Place, int] = {}
+        weights: dict[Place, int] = {}
         for place in sorted(self._origin):  # operands before those that use them
             operands = self._table.operands[place]
             node = self._table.nodes[place]
             term = with_operands(node, tuple([terms[o] for o in operands])) if operands else node
             height = 1 + max([heights[o] for o in operands], default=0)
-            if (self._used[place] > 1 and not _is_cheap(term)) or height >= MAX_NESTING:
+            weight = max(1, sum([weights[o] for o in operands]))
+            if isinstance(node, ir.Logical | ir.Not):
+                weight = 1  # one condition after the other
+            large = height >= MAX_NESTING or weight > MAX_WEIGHT
+            if (self._used[place] > 1 and not _is_cheap(term)) or large:
                 let = self._given.get(place) or self._new(place)
                 lets.append(replace(let, value=term, shared=True))
-                term, height = ir.Let(let.name), 1
-            terms[place], heights[place] = term, height
+                term, height, weight = ir.Let(let.name), 1, 1
+            terms[place], heights[place], weights[place] = term, height, weight
         changed = iter([terms[place] for _, place in self._roots])
         rules = [with_expressions(rule, lambda _: next(changed)) for rule in self._policy.rules]
         return replace(self._policy, lets=tuple(lets), rules=tuple(rules))
