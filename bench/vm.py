@@ -10,8 +10,20 @@ a hog in it that breaks its limit, a kill. Taken from each event:
 - the kernel's own count of a program's run time (kernel.bpf_stats_enabled) over its number of runs;
 - the time of the kernel's whole scan over the tasks, from the outside and without those statistics (programs/scan.bpf.c).
 
-`--write` puts the figures into docs/performance.md. Exit 1 where the emitted program costs more than 1.15 times the
-hand-written one, 3 where this machine lacks something.
+`--write` puts the figures into docs/performance.md. The goals, for the most tasks that were measured:
+
+| inside the program, instructions for a candidate | at most |
+|---|---:|
+| `cg_priority` | 374 |
+| `stock` | 330 |
+| `kubernetes`, `ci_runner`, `database` | 900 |
+
+| | at most |
+|---|---:|
+| the kernel's scan with `cg_priority`, times that with no program | 2.6 |
+| `cg_priority`, times the hand-written program, with any number of tasks | 1.15 |
+
+Exit 1 where one of them is missed, 3 where this machine lacks something.
 """
 
 from __future__ import annotations
@@ -40,7 +52,9 @@ from vm.machine import EnvironmentLacks, end_like_an_interrupt
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "bench" / "programs"
-GOAL = 1.15
+GOALS = {"cg_priority": 374, "stock": 330, "kubernetes": 900, "ci_runner": 900, "database": 900}
+SCAN_GOAL = 2.6
+BY_HAND_GOAL = 1.15
 SIZES, LARGE = (10, 100, 1_000), 10_000
 GROUPS = 10
 EVENTS = 3
@@ -103,12 +117,16 @@ def main() -> int:
                     for name in (NOTHING, *objects):
                         found.setdefault(name, {})[size] = _measure(vm, name, crowd)
                         print(f"{size:>6} tasks  {name:<32}{_line(found[name][size])}", flush=True)
-    report, ratio = _report(found, sizes, release)
-    print(f"\n{report}")
+    inside = _inside_alone(found)
+    report = _report(found, inside, sizes, release)
+    print(f"\n{report}\n")
     if options.write:
         write_block("bench/vm.py", report)
-    print(f"emitted / hand-written {ratio:.2f}  (goal {GOAL}): {'met' if ratio <= GOAL else 'missed'}")
-    return 0 if ratio <= GOAL else 1
+    missed = 0
+    for what, measured, goal in _measured_goals(found, inside, sizes):
+        print(f"{what}: {measured:,.2f} (goal {goal:,}): {'met' if measured <= goal else 'missed'}")
+        missed += measured > goal
+    return 1 if missed else 0
 
 
 # --- The programs ---------------------------------------------------------------------------------------------------
@@ -265,20 +283,49 @@ def _line(figures: Figures) -> str:
     return f"{program:>7} in it {figures.scan:>7.0f} for the scan (±{figures.spread:.1%})"
 
 
-def _report(found: dict[str, dict[int, Figures]], sizes: Sequence[int], release: str) -> tuple[str, float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """Instructions for a candidate by program and number of tasks, less what a program costs that returns at once.
+
+    midst: the worst task in the midst of the others; worst_first: before them, of those programs where that was measured.
+    """
+
+    midst: dict[str, dict[int, float]]
+    worst_first: dict[str, dict[int, float]]
+
+
+def _inside_alone(found: dict[str, dict[int, Figures]]) -> Inside:
+    empty = found[EMPTY]
+    return Inside(
+        midst={
+            name: {n: f.program - (empty[n].program or 0) for n, f in rows.items() if f.program is not None}
+            for name, rows in found.items()
+        },
+        worst_first={
+            name: {n: (f.worst_first or 0) - (empty[n].worst_first or 0) for n, f in found[name].items()}
+            for name in PRIORITIES
+        },
+    )
+
+
+def _measured_goals(
+    found: dict[str, dict[int, Figures]], inside: Inside, sizes: Sequence[int]
+) -> Iterator[tuple[str, float, float]]:
+    """Each goal: what it is about, what was measured, what it should be at most."""
     largest = sizes[-1]
-    own = {
-        name: {
-            n: f.program - (found[EMPTY][n].program or 0) for n, f in rows.items() if f.program is not None
-        }
-        for name, rows in found.items()
-    }
+    for name, goal in GOALS.items():
+        yield f"{name}, instructions for a candidate", inside.midst[name][largest], goal
+    scan = found[PAIRED][largest].scan / found[NOTHING][largest].scan
+    yield f"the scan with {PAIRED} / with no program", scan, SCAN_GOAL
+    both = (inside.midst, inside.worst_first)
+    ratio = max(of[PAIRED][n] / of[HANDWRITTEN][n] for of in both for n in sizes)
+    yield f"{PAIRED} / by hand", ratio, BY_HAND_GOAL
+
+
+def _report(found: dict[str, dict[int, Figures]], inside: Inside, sizes: Sequence[int], release: str) -> str:
+    largest = sizes[-1]
+    own, worst_first = inside.midst, inside.worst_first
     by_hand = own[HANDWRITTEN]
-    worst_first = {
-        name: {n: (found[name][n].worst_first or 0) - (found[EMPTY][n].worst_first or 0) for n in sizes}
-        for name in PRIORITIES
-    }
-    ratios = [of[PAIRED][n] / of[HANDWRITTEN][n] for of in (own, worst_first) for n in sizes]
     spread = max(figures.spread for rows in found.values() for figures in rows.values())
     heads = [f"{n:,} tasks" for n in sizes]
     lines = [
@@ -305,7 +352,7 @@ def _report(found: dict[str, dict[int, Figures]], sizes: Sequence[int], release:
         lines.append(
             f"| {name} | {' | '.join(cells)} | {rows[largest].scan / found[NOTHING][largest].scan:.2f} |"
         )
-    return "\n".join(lines), max(ratios)
+    return "\n".join(lines)
 
 
 def _version(tool: str) -> str:
