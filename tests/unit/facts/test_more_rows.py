@@ -1,10 +1,9 @@
-"""A row is all that a fact needs which its sources read in a known way (docs/internals-parts/facts.md)."""
+"""A row is all that a fact needs which its sources read in a known way (docs/internals.md)."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 import textwrap
@@ -85,15 +84,20 @@ def test_the_page_of_facts_says_where_it_shows(answers: dict[str, Any]) -> None:
     ]
 
 
+def _page() -> str:
+    text = (ROOT / "docs/internals.md").read_text(encoding="utf-8")
+    return text.split("\n## To add a fact\n")[1].split("\n## ")[0]
+
+
 def test_the_page_about_adding_a_fact_shows_the_row_that_there_is() -> None:
-    page = (ROOT / "docs/internals-parts/facts.md").read_text(encoding="utf-8")
+    page = _page()
     row = textwrap.indent(page.split("```python\n")[1].split("\n```")[0], "    ")
     table = (ROOT / "oomlang/facts/table.py").read_text(encoding="utf-8")
     assert row in "".join(f"{line}\n" for line in table.splitlines() if not line.lstrip().startswith("#"))
 
 
 def test_the_page_about_adding_a_fact_names_every_cell_of_a_row_and_its_types() -> None:
-    page = (ROOT / "docs/internals-parts/facts.md").read_text(encoding="utf-8")
+    page = _page()
     sources = [f.name for f in dataclasses.fields(Fact) if f.name not in OF_THE_FACT]
     types = [
         *get_args(cells.Procfs),
@@ -103,12 +107,3 @@ def test_the_page_about_adding_a_fact_names_every_cell_of_a_row_and_its_types() 
     ]
     missing = [word for word in [*sources, *(t.__name__ for t in types)] if f"`{word}`" not in page]
     assert missing == []
-
-
-def test_the_files_named_there_exist() -> None:
-    page = (ROOT / "docs/internals-parts/facts.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`([a-z_/.-]+/[a-z_.-]+\.(?:py|md))`", page))
-    assert named
-    assert [
-        name for name in named if not ((ROOT / name).exists() or (ROOT / "oomlang" / name).exists())
-    ] == []
