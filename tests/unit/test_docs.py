@@ -139,6 +139,8 @@ def test_every_fact_stands_on_its_page() -> None:
         ("components of a path", types.PATH_COMPONENTS),
         ("name of a policy; `comm`", f"{types.POLICY_NAME_BYTES} bytes"),
         ("name of a cgroup", f"{types.CGROUP_NAME_BYTES} bytes"),
+        ("name of a let or an input", f"{types.MAX_NAME} characters"),
+        ("one statement", f"{types.MAX_STATEMENT} characters"),
     ],
 )
 def test_the_limits_are_those_of_the_checker(what: str, limit: int | str) -> None:
