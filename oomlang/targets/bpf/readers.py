@@ -146,7 +146,7 @@ def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
     local: list[str] = []
     lines: list[str] = []
     if view.reads_id:
-        local.append("u64 id = cgroup_id(cgroup);")
+        local.append("s64 id = cgroup_id(cgroup);")
     if facts:
         local.append("int level;")
     if counted:

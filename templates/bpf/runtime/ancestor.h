@@ -5,6 +5,7 @@ static __always_inline struct cgroup *ancestor(struct cgroup *cgroup, int level)
 	struct cgroup *found = NULL;
 
 	bpf_probe_read_kernel(&found, sizeof(found),
-			      (void *)cgroup + bpf_core_field_offset(cgroup->ancestors) + level * sizeof(found));
+			      (void *)cgroup + bpf_core_field_offset(cgroup->ancestors) +
+			      level * sizeof(found));
 	return found;
 }

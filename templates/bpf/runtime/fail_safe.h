@@ -15,7 +15,7 @@ struct {
 	__type(value, struct nothing_found);
 } nothing_found SEC(".maps");
 
-/* Whether the event that begins here is one to leave to the kernel: the last one of its scope found nothing. */
+/* Whether the event that begins here is left to the kernel: the last of its scope found nothing. */
 static __always_inline bool stands_aside(u64 scope_id)
 {
 	struct nothing_found *nothing = bpf_map_lookup_elem(&nothing_found, &scope_id);

@@ -7,11 +7,13 @@
 __noinline int glob_matches(u64 row)
 {
 	u64 states = 1;
-	u64 i;
+	u64 i, byte;
 
 	if (row >= sizeof(globs) / sizeof(globs[0]))
 		return false;
-	for (i = 0; i < sizeof(subject.word) && i < subject.length; i++)
-		states = (states << 1 & globs[row].next[((u8 *)subject.word)[i]]) | (states & globs[row].star);
+	for (i = 0; i < sizeof(subject.word) && i < subject.length; i++) {
+		byte = ((u8 *)subject.word)[i];
+		states = (states << 1 & globs[row].next[byte]) | (states & globs[row].star);
+	}
 	return !!(states & globs[row].end);
 }

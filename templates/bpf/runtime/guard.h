@@ -17,13 +17,13 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
  * verifier of the kernels before 6.2 does not look into an array of typedefs,
  * which their counters are: those are probed.
  */
-#define MM_PAGES(READ, mm, member)                                                                  \
-	maximum(bpf_core_field_exists((mm)->rss_stat[0].count) ?                                    \
-		READ(mm, rss_stat[member].count) :                                                  \
+#define MM_PAGES(READ, mm, member)								\
+	maximum(bpf_core_field_exists((mm)->rss_stat[0].count) ?				\
+		READ(mm, rss_stat[member].count) :						\
 		PROBE((struct mm_struct___before_6_2 *)(mm), rss_stat.count[member].counter), 0)
 
-#define MM_FLAGS(READ, mm)                                                                          \
-	(bpf_core_field_exists(((struct mm_struct___bitmap *)(mm))->flags.__mm_flags) ?             \
+#define MM_FLAGS(READ, mm)									\
+	(bpf_core_field_exists(((struct mm_struct___bitmap *)(mm))->flags.__mm_flags) ?		\
 	 READ((struct mm_struct___bitmap *)(mm), flags.__mm_flags[0]) : READ(mm, flags))
 
 #define MM_OOM_SKIP(READ, mm) (MM_FLAGS(READ, mm) >> MMF_OOM_SKIP & 1)
@@ -34,10 +34,12 @@ struct memory {
 	u64 pgtables, total_vm;
 };
 
-#define READ_MEMORY(READ, mm)                                                                       \
-	((struct memory){                                                                           \
-		.file = MM_PAGES(READ, mm, MM_FILEPAGES), .anon = MM_PAGES(READ, mm, MM_ANONPAGES), \
-		.swap = MM_PAGES(READ, mm, MM_SWAPENTS), .shmem = MM_PAGES(READ, mm, MM_SHMEMPAGES), \
+#define READ_MEMORY(READ, mm)									\
+	((struct memory){									\
+		.file = MM_PAGES(READ, mm, MM_FILEPAGES),					\
+		.anon = MM_PAGES(READ, mm, MM_ANONPAGES),					\
+		.swap = MM_PAGES(READ, mm, MM_SWAPENTS),					\
+		.shmem = MM_PAGES(READ, mm, MM_SHMEMPAGES),					\
 		.pgtables = READ(mm, pgtables_bytes.counter), .total_vm = READ(mm, total_vm) })
 
 /* What judge_threads() has read. */
@@ -53,7 +55,8 @@ struct memory threads_memory;
  */
 __noinline int judge_threads(u64 signal)
 {
-	struct list_head *head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	struct list_head *head =
+		(void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
 	struct list_head *node = PROBE(head, next);
 	struct mm_struct *mm = NULL;
 	struct task_struct *thread;

@@ -6,6 +6,7 @@ static __always_inline struct mem_cgroup *mem_cgroup(struct cgroup *cgroup)
 
 	bpf_probe_read_kernel(&css, sizeof(css),
 			      (void *)cgroup + bpf_core_field_offset(cgroup->subsys) +
-			      bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(css));
+			      bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) *
+				      sizeof(css));
 	return (void *)css - bpf_core_field_offset(struct mem_cgroup, css);
 }

@@ -6,7 +6,8 @@
  */
 static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
 {
-	struct cgroup_subsys_state **css = (void *)task->cgroups + bpf_core_field_offset(struct css_set, subsys) +
+	struct cgroup_subsys_state **css =
+		(void *)task->cgroups + bpf_core_field_offset(struct css_set, subsys) +
 		bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) * sizeof(*css);
 
 	return (*css)->cgroup;

@@ -9,7 +9,7 @@ const volatile __u32 generation = 0;
 
 struct turn {
 	__u16 in_force; /* decides all events that begin from now on ... */
-	__u16 outgoing; /* ... but for those that it did not see begin, while this one is still there */
+	__u16 outgoing; /* ... but for those that it did not see begin, while this one is there */
 	__u32 claimed_by;
 	u64 claimed; /* the oom_control of the event that `claimed_by` saw begin last */
 } turn SEC(".data.turn") = {};
@@ -21,7 +21,8 @@ struct turn {
  */
 static __always_inline bool claim(struct oom_control *oc)
 {
-	__u32 who = *(volatile __u32 *)&turn.in_force; /* both in one load: they change in one store */
+	/* Both in one load: they change in one store. */
+	__u32 who = *(volatile __u32 *)&turn.in_force;
 	__u32 in_force = who & 0xffff;
 
 	if (in_force == generation) {
