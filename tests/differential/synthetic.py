@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from oomlang.compiler import Compilation
 from oomlang.facts import Type
 from oomlang.ir import nodes as ir
+from oomlang.ir.passes import PASSES, Pass, run
 from oomlang.kernel.libbpf import BpfObject, open_object
 from oomlang.kernel.maps import MapHandle
 from oomlang.kernel.runs import run_program
 from oomlang.objects.btf import Btf
 from oomlang.objects.variables import GlobalVariable, global_variables
+from oomlang.targets.bpf.attachments import find_target
 from oomlang.targets.bpf.clang import compile_c
+from oomlang.targets.bpf.emit import SourceInfo, emit
 from oomlang.targets.interp import Machine
 from tests.differential.kernel_memory import BOOT_MS, BYTES, Kernel
 
@@ -166,9 +169,10 @@ def _clear(handle: MapHandle) -> None:
 
 
 @contextmanager
-def loaded(compilation: Compilation, btf: Btf) -> Iterator[Synthetic]:
+def loaded(compilation: Compilation, btf: Btf, passes: Iterable[Pass] = PASSES) -> Iterator[Synthetic]:
     """A policy, compiled, changed as little as is needed, and loaded into the running kernel."""
-    program = compilation.program("evaluate-task")
+    source = SourceInfo(name=compilation.name, sha256="0" * 64, compiler="tests")
+    program = emit(run(compilation.ir, passes), find_target("evaluate-task"), source)
     image = compile_c(synthetic_c(program.c_source))
     with open_object(image, name="synthetic") as object:
         for name in _KERNEL_ONLY:

@@ -10,7 +10,7 @@ A nightly-size run: HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest tests/dif
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from oomlang.compiler import Compilation
+from oomlang.ir.passes import PASSES, Pass
+from oomlang.ir.passes.levels import levels
+from oomlang.ir.passes.share import share
+from oomlang.ir.passes.simplify import simplify
 from oomlang.kernel.probe import kernel_btf_path
 from oomlang.objects.btf import Btf, read_btf
 from oomlang.targets.interp import Candidate, Event, Machine, Memcg, Verdict, decide
 from tests.differential.kernel_memory import BOOT_MS, whole_pages
+from tests.differential.shapes import SHAPES, crowds
 from tests.differential.synthetic import END_SCAN, LEAVE_TO_KERNEL, RANK, SELECT, SKIP, Synthetic, loaded
 from tests.strategies.policies import policies
 from tests.unit.targets.interp.machines import TASK_FACTS, machines
@@ -38,6 +43,27 @@ _ENDS = {
     Verdict.VICTIM: RANK,
     Verdict.NONE_LEFT: RANK,
 }
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Some of the passes: what they do must not matter. The emitter needs `paths`."""
+
+    name: str
+    passes: tuple[Pass, ...]
+
+
+def _without(*off: Pass) -> Variant:
+    return Variant(
+        "without " + " and ".join(p.__name__ for p in off), tuple(p for p in PASSES if p not in off)
+    )
+
+
+ALL = Variant("all passes", PASSES)
+# `levels` says where the lets of `share` are computed, so without it there can be none.
+VARIANTS = [ALL, _without(simplify), _without(share), _without(share, levels)]
+LONG = settings().max_examples > 1000
+"""Everyday runs take each shape through all passes; the generated policies meet the variants there, too."""
 
 
 @functools.cache
@@ -79,12 +105,12 @@ def agree_about_others_choices(
     assert synthetic.said(inside, chosen) == expected
 
 
-@given(text=policies(), data=st.data())
+@given(text=policies(), variant=st.sampled_from(VARIANTS), data=st.data())
 @settings(max_examples=settings().max_examples // 2, suppress_health_check=SLOW)
-def test_generated_policies_decide_alike(text: str, data: st.DataObject) -> None:
+def test_generated_policies_decide_alike(text: str, variant: Variant, data: st.DataObject) -> None:
     compilation = Compilation(text.encode(), "generated.oom")
     assume(not any(d.severity == "error" for d in compilation.diagnostics))
-    with loaded(compilation, running_kernel()) as synthetic:
+    with loaded(compilation, running_kernel(), variant.passes) as synthetic:
         for number in range(MACHINES):
             machine = whole_pages(data.draw(machines(compilation.ir)))
             agree(compilation, synthetic, machine)
@@ -104,6 +130,21 @@ def test_examples_decide_alike(example: Path) -> None:
             agree_about_others_choices(compilation, synthetic, whole_pages(machine), data)
 
         on_generated_machines()
+
+
+@pytest.mark.parametrize("passes", VARIANTS if LONG else [ALL], ids=lambda v: v.name)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_the_emitter_does_decides_alike(shape: str, passes: Variant) -> None:
+    compilation = Compilation(SHAPES[shape], "shape.oom")
+    with loaded(compilation, running_kernel(), passes.passes) as synthetic:
+
+        @given(machine=crowds(compilation.ir), data=st.data())
+        @settings(max_examples=settings().max_examples // 8, suppress_health_check=SLOW)
+        def on_crowded_machines(machine: Machine, data: st.DataObject) -> None:
+            agree(compilation, synthetic, whole_pages(machine))
+            agree_about_others_choices(compilation, synthetic, whole_pages(machine), data)
+
+        on_crowded_machines()
 
 
 def test_a_scan_that_finds_nothing_hands_the_next_event_to_the_kernel() -> None:
@@ -136,4 +177,5 @@ def test_a_task_is_compared_with_the_victim_at_hand() -> None:
         assert synthetic.said(machine, [None, 0, 0, 0]) == [SELECT, SKIP, SKIP, SKIP]
         assert synthetic.said(machine, [None, None, None, 1]) == [SELECT, SELECT, SELECT, SKIP]
         assert synthetic.said(machine, [None, 3, 3, 2]) == [SELECT, SELECT, SELECT, SKIP]
+        assert synthetic.said(machine, [None, 0, 0, 2]) == [SELECT, SKIP, SKIP, SKIP]
         assert synthetic.said(machine, [1, 0, None, None]) == [SELECT, SKIP, SELECT, SELECT]

@@ -23,6 +23,9 @@ let a_scope = oom.memcg under "/a"
 let a_knobs = knob + 1
 let a_tags = tag + 1
 let a_both = rss > a_cgroup
+let usage_above = memcg.usage at depth 2
+let tag_above = tag at depth 1
+let path_above = memcg at depth 1 under "/a"
 let a_above = a_cgroup at depth 2
 let tags_above = (a_tags at depth 1) + a_knobs
 let task_above = a_both at depth 2
@@ -50,6 +53,9 @@ def _lets() -> dict[str, ir.LetDeclaration]:
         ("a_tags", False, True),
         ("a_both", True, True),
         # A let at a depth has a view of its own.
+        ("usage_above", False, False),
+        ("tag_above", False, False),
+        ("path_above", False, False),
         ("a_above", False, False),
         ("tags_above", False, False),
         ("task_above", True, False),

@@ -51,6 +51,11 @@ def test_a_policy_without_rules_has_the_kernels_score_only() -> None:
     assert [f.name for f in _layout("").record.fields] == [*HEAD, "points", "start"]
 
 
+def test_the_id_of_a_cgroup_stands_there_once() -> None:
+    fields = _layout("kill highest memcg.usage step 1MiB\nkill highest memcg.id").record.fields
+    assert [f.name for f in fields if f.name.startswith("memcg")] == ["memcg_usage", "memcg_id"]
+
+
 def test_the_c_declares_the_fields_in_their_order_and_fills_each() -> None:
     layout = _layout(TEXT)
     fields = layout.record.fields[len(HEAD) :]

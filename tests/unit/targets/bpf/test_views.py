@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from oomlang.compiler import Compilation
+from oomlang.ir import nodes as ir
 from oomlang.ir.passes import run
 from oomlang.ir.passes.levels import levels
 from oomlang.ir.passes.paths import paths
@@ -54,9 +55,11 @@ def test_each_depth_and_each_walk_is_a_view_of_its_own() -> None:
 
 
 def test_a_walk_is_there_though_nothing_is_read_on_it() -> None:
-    text = b"input knob: int = 1\nkill highest memcg.id at each depth"
-    policy = Compilation(text).optimized
-    assert Collector(policy).policy(policy).views.keys() == {("each", 1)}
+    policy = Compilation(b"kill highest memcg.usage at each depth").optimized
+    (rule,) = policy.rules
+    assert isinstance(rule, ir.EachDepthKey)
+    needs = Collector(policy).rules([replace(rule, value=ir.Number(1))])
+    assert needs.views.keys() == {("each", 1)}
 
 
 def test_questions_are_asked_of_the_cgroup_that_they_are_about() -> None:
