@@ -8,16 +8,20 @@ candidate. It gives up (`TooManyCells`) rather than take long.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias, TypeVar
+from functools import cached_property
+from typing import Any, TypeAlias, TypeVar
 
 from oomlang.facts import FACTS, Interval
 from oomlang.facts.patterns import PathPattern
 from oomlang.facts.table import Scope
+from oomlang.facts.types import Type
 from oomlang.ir import nodes as ir
 from oomlang.ir.levels import Level, levels
+from oomlang.records import dataclass
 
 _T = TypeVar("_T")
 
@@ -29,11 +33,18 @@ Variable: TypeAlias = tuple[object, ...]
 """What a question is about: ("number", expression), ("order", left, right), ("text", fact, depth), ("path", fact, depth)."""
 
 Answer: TypeAlias = int | tuple[bytes | None, frozenset[object]]
-Cell: TypeAlias = Mapping[Variable, Answer]
 
 
 class TooManyCells(Exception):
     """There are more cases than are worth listing; nothing is claimed then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A condition with its lets written out. atoms: the questions that it asks, as often as it does."""
+
+    expression: ir.Expression
+    atoms: tuple[ir.Expression, ...] = ()
 
 
 class Context:
@@ -45,6 +56,53 @@ class Context:
         self.inputs = inputs
         self.lets = lets
         self._levels = levels(lets.values())
+        self._plain: dict[ir.Expression, Plain | None] = {}
+
+    def plain(self, condition: ir.Expression) -> Plain:
+        """A condition with its lets written out. Raises `TooManyCells` where it asks too much."""
+        if condition not in self._plain:
+            try:
+                self._plain[condition] = self._written_out(condition)
+            except TooManyCells:
+                self._plain[condition] = None
+        found = self._plain[condition]
+        if found is None:
+            raise TooManyCells
+        return found
+
+    @cached_property
+    def _conditions(self) -> dict[str, Plain | None]:
+        """The lets that are conditions, None for one that asks too much. Each is made of earlier ones, so nothing recurses
+        from one into the next.
+        """
+        found: dict[str, Plain | None] = {}
+        self.__dict__["_conditions"] = found  # those that come later ask for the earlier ones
+        for let in self.lets.values():
+            if let.type is Type.BOOL:
+                try:
+                    found[let.name] = self._written_out(let.value)
+                except TooManyCells:
+                    found[let.name] = None
+        return found
+
+    def _written_out(self, node: ir.Expression) -> Plain:
+        match node:
+            case ir.Logical(sign, operands):
+                return _joined(sign, [self._written_out(o) for o in operands])
+            case ir.Not(operand):
+                return _negated(self._written_out(operand))
+            case ir.Select(test, then, otherwise):
+                parts = [self._written_out(part) for part in (test, then, otherwise)]
+                return Plain(ir.Select(*(p.expression for p in parts)), _together(parts))
+            case ir.Let(name, None):
+                found = self._conditions[name]
+                if found is None:
+                    raise TooManyCells
+                return found
+            case ir.Number():
+                return Plain(node)
+            case _:
+                return Plain(node, (node,))
 
     def event_only(self, variable: Variable) -> bool:
         """Whether all candidates of one event give the same answer."""
@@ -71,28 +129,34 @@ class Context:
                 return None
 
 
-def atoms(condition: ir.Expression, context: Context) -> list[ir.Expression]:
-    """The questions of a condition, conditions that have a name written out. Raises `TooManyCells`."""
-    found: list[ir.Expression] = []
-    pending: list[tuple[ir.Expression, int | None]] = [(condition, None)]
-    while pending:
-        node, depth = pending.pop()
-        match node:
-            case ir.Logical(_, operands):
-                pending.extend((o, depth) for o in operands)
-            case ir.Not(operand):
-                pending.append((operand, depth))
-            case ir.Select(test, then, otherwise):
-                pending.extend(((test, depth), (then, depth), (otherwise, depth)))
-            case ir.Let(name, at) if at is None:
-                pending.append((context.lets[name].value, depth))
-            case ir.Number():
-                pass
-            case _:
-                found.append(node)
-        if len(found) + len(pending) > _ATOMS:
-            raise TooManyCells
+def _together(parts: Iterable[Plain]) -> tuple[ir.Expression, ...]:
+    found = tuple(atom for part in parts for atom in part.atoms)
+    if len(found) > _ATOMS:
+        raise TooManyCells
     return found
+
+
+def _joined(sign: str, parts: list[Plain]) -> Plain:
+    """`and` or `or`, without what is always so: a chain of lets nests no deeper than it has questions."""
+    neutral = sign == "and"
+    kept = [
+        p for p in parts if not (isinstance(p.expression, ir.Number) and bool(p.expression.value) is neutral)
+    ]
+    if not kept:
+        return Plain(ir.Number(int(neutral)))
+    if len(kept) == 1:
+        return kept[0]
+    return Plain(ir.Logical(sign, tuple(p.expression for p in kept)), _together(kept))
+
+
+def _negated(part: Plain) -> Plain:
+    match part.expression:
+        case ir.Not(inner):
+            return Plain(inner, part.atoms)
+        case ir.Number(value):
+            return Plain(ir.Number(int(not value)))
+        case _:
+            return Plain(ir.Not(part.expression), part.atoms)
 
 
 def variable(atom: ir.Expression) -> Variable:
@@ -115,53 +179,68 @@ def variable(atom: ir.Expression) -> Variable:
 
 
 class Cells:
-    """The cells of several conditions.
-
-    The answers to the first condition's questions change fastest, so that a search for two cells that differ in it, or for
-    one in which it holds, ends soon where there are such.
+    """The cells of several conditions. A set of cells is an int with a bit for each, so that one operation on numbers
+    answers for all of them. everything: the set of all.
     """
 
     def __init__(self, conditions: Iterable[ir.Expression], context: Context) -> None:
         self._context = context
         found: dict[Variable, list[ir.Expression]] = {}
         for condition in conditions:
-            for atom in atoms(condition, context):
+            for atom in context.plain(condition).atoms:
                 found.setdefault(variable(atom), []).append(atom)
-        self._answers: dict[Variable, list[Answer]] = {}
+        self._answers: dict[Variable, tuple[list[Answer], int]] = {}
         count = 1
-        for name in reversed(found):
-            self._answers[name] = list(self._possible(name, found[name]))
-            count *= len(self._answers[name])
+        for name, asked in found.items():
+            answers = list(self._possible(name, asked))
+            self._answers[name] = answers, count
+            count *= len(answers)
             if count > LIMIT:
                 raise TooManyCells
-        self._event_only = {v for v in self._answers if context.event_only(v)}
+        self.everything = (1 << count) - 1
 
-    def __iter__(self) -> Iterator[Cell]:
-        names = list(self._answers)
-        for answers in itertools.product(*self._answers.values()):
-            yield dict(zip(names, answers, strict=True))
+    def where(self, *conditions: ir.Expression) -> int:
+        """The cells in which one of the conditions holds."""
+        found = 0
+        for condition in conditions:
+            found |= self._where(self._context.plain(condition).expression)
+        return found
 
-    def event_part(self, cell: Cell) -> tuple[Answer, ...]:
-        """The answers that all candidates of an event share."""
-        return tuple(a for v, a in cell.items() if v in self._event_only)
+    def events(self) -> list[int]:
+        """The cells of each event: those that share the answers that all candidates of an event share."""
+        found = [self.everything]
+        for name, (answers, _) in self._answers.items():
+            if self._context.event_only(name):
+                each = [self._with(name, lambda a, answer=answer: a is answer) for answer in answers]  # type: ignore[misc]  # a default binds it
+                found = [cells & part for cells in found for part in each]
+        return found
 
-    def holds(self, condition: ir.Expression, cell: Cell) -> bool:
-        """Whether a condition holds in a cell."""
+    def _where(self, condition: ir.Expression) -> int:
         match condition:
             case ir.Logical("and", operands):
-                return all(self.holds(o, cell) for o in operands)
+                return functools.reduce(operator.and_, map(self._where, operands))
             case ir.Logical(_, operands):
-                return any(self.holds(o, cell) for o in operands)
+                return functools.reduce(operator.or_, map(self._where, operands))
             case ir.Not(operand):
-                return not self.holds(operand, cell)
+                return self.everything & ~self._where(operand)
             case ir.Select(test, then, otherwise):
-                return self.holds(then if self.holds(test, cell) else otherwise, cell)
-            case ir.Let(name, None):
-                return self.holds(self._context.lets[name].value, cell)
+                holds = self._where(test)
+                return holds & self._where(then) | ~holds & self._where(otherwise)
             case ir.Number(value):
-                return value != 0
+                return self.everything if value else 0
             case _:
-                return _answer(condition, cell[variable(condition)])
+                return self._with(variable(condition), _holds_with(condition))
+
+    def _with(self, name: Variable, chosen: Callable[[Answer], bool]) -> int:
+        """The cells that have one of the chosen answers to a question. The first question's answers change from each cell to
+        the next, the second's after all answers to the first, and so on.
+        """
+        answers, stride = self._answers[name]
+        if not answers:
+            return 0
+        block = (1 << stride) - 1
+        once = sum(block << place * stride for place, answer in enumerate(answers) if chosen(answer))
+        return once * (self.everything // ((1 << len(answers) * stride) - 1))
 
     def _possible(self, name: Variable, found: list[ir.Expression]) -> Iterator[Answer]:
         match name:
@@ -175,24 +254,27 @@ class Cells:
                 yield from _paths([a.pattern for a in found if isinstance(a, ir.Under)])
 
 
-def _answer(atom: ir.Expression, answer: Answer) -> bool:
-    match atom, answer:
-        case ir.Compare(sign, _, ir.Number(value)), int(number):
-            return compare(sign, number, value)
-        case ir.Compare(sign, ir.Number(value), _), int(number):
-            return compare(sign, value, number)
-        case ir.Compare(sign, _, _), int(order):
-            return compare(sign, order, 0)
-        case ir.OneOf(_, values), int(number):
-            return number in values
-        case ir.Match(_, _, patterns), (bytes(text), _):
-            return any(p.matches(text) for p in patterns)
-        case ir.Match(_, _, patterns), (_, matched):
-            return any(p in matched for p in patterns)
-        case ir.Under(_, _, pattern), (_, matched):
-            return pattern in matched
+def _holds_with(atom: ir.Expression) -> Callable[[Any], bool]:
+    """Whether an atom holds, by the answer to its question."""
+    match atom:
+        case ir.Compare(sign, _, ir.Number(value)):
+            return lambda number: compare(sign, number, value)
+        case ir.Compare(sign, ir.Number(value), _):
+            return lambda number: compare(sign, value, number)
+        case ir.Compare(sign, _, _):
+            return lambda order: compare(sign, order, 0)
+        case ir.OneOf(_, values):
+            return lambda number: number in values
+        case ir.Match(_, _, patterns):
+            return lambda text: (
+                any(p in text[1] for p in patterns)
+                if text[0] is None
+                else any(p.matches(text[0]) for p in patterns)
+            )
+        case ir.Under(_, _, pattern):
+            return lambda path: pattern in path[1]
         case _:
-            return answer != 0
+            return lambda number: number != 0
 
 
 def compare(sign: str, a: int, b: int) -> bool:

@@ -8,11 +8,9 @@ about the same things, so that the cost grows with the number of rules and no fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from oomlang.diagnostics import Code, Diagnostics, Label
 from oomlang.ir import nodes as ir
-from oomlang.ir.cells import Cells, Context, TooManyCells, Variable, atoms, variable
+from oomlang.ir.cells import Cells, Context, TooManyCells, Variable, variable
 
 _NEIGHBOURS = 6
 """Earlier rules on the same facts that a rule is held against."""
@@ -43,14 +41,18 @@ class _Related:
 
     def variables(self, condition: ir.Expression) -> set[Variable]:
         try:
-            return {variable(a) for a in atoms(condition, self._context)}
+            return {variable(a) for a in self._context.plain(condition).atoms}
         except TooManyCells:
             return set()
 
     def near(self, condition: ir.Expression) -> list[ir.Expression]:
         """The nearest earlier conditions that share a question with this one, in their order."""
+        return [rule[0] for rule in self.near_rules(condition)]
+
+    def near_rules(self, condition: ir.Expression) -> list[tuple[ir.Expression, ir.Origin]]:
+        """The same, and where they stand."""
         indices = {i for v in self.variables(condition) for i in self._by_variable.get(v, [])[-_NEIGHBOURS:]}
-        return [self.rules[i][0] for i in sorted(indices)[-_NEIGHBOURS:]]
+        return [self.rules[i] for i in sorted(indices)[-_NEIGHBOURS:]]
 
     def groups(self) -> list[list[int]]:
         """The rules in groups that share no question with each other."""
@@ -110,14 +112,14 @@ class _Reach:
             cells = Cells([condition], self._context)
         except TooManyCells:
             return False
-        answers = {cells.holds(condition, cell) for cell in cells}
-        if len(answers) > 1:
+        holds = cells.where(condition)
+        if holds not in (0, cells.everything):
             return False
-        if True in answers and isinstance(rule, ir.Never):
+        if holds and isinstance(rule, ir.Never):
             self._covers_all(
                 rule.origin, "this condition holds for every task, so nothing could ever be killed"
             )
-        elif True in answers:
+        elif holds:
             self._diagnostics.error(
                 Code.ALWAYS_TRUE,
                 rule.origin.span,
@@ -191,18 +193,16 @@ class _Reach:
                 cells = Cells([*conditions, *events], self._context)
             except TooManyCells:
                 continue
-            open_events: dict[tuple[object, ...], bool] = {}
-            for cell in cells:
-                if any(cells.holds(e, cell) for e in events):
-                    continue  # this event is decided before any candidate is looked at
-                part = cells.event_part(cell)
-                uncovered = not any(cells.holds(c, cell) for c in conditions)
-                open_events[part] = open_events.get(part, False) or uncovered
+            left = cells.everything & ~cells.where(
+                *events
+            )  # the others are decided before a candidate is looked at
+            uncovered = left & ~cells.where(*conditions)
+            open_events = [bool(event & uncovered) for event in cells.events() if event & left]
             # The cells hold events that there cannot be: there is nothing to say without one that there can.
-            if all(open_events.values()) or event_that_kills_nobody(self._policy, conditions) is None:
+            if all(open_events) or event_that_kills_nobody(self._policy, conditions) is None:
                 continue
             last = max((o for _, o in members), key=lambda o: o.number)
-            if not any(open_events.values()):
+            if not any(open_events):
                 together = "the `never kill` rules together cover" if len(members) > 1 else "this rule covers"
                 self._covers_all(
                     last,
@@ -297,18 +297,19 @@ class _Reach:
             cells = Cells([condition, *never, *earlier], self._context)
         except TooManyCells:
             return None
-        groups: dict[tuple[object, ...], bool] = {}
-        for cell in cells:
-            if any(cells.holds(n, cell) for n in never):
-                continue
-            level = (cells.event_part(cell), *(cells.holds(e, cell) for e in earlier))
-            holds = cells.holds(condition, cell)
-            if groups.setdefault(level, holds) != holds:
-                return None
-        answers = set(groups.values())
+        left = cells.everything & ~cells.where(*never)
+        levels = [
+            event & left for event in cells.events()
+        ]  # candidates that are still level lie in one of them
+        for e in earlier:
+            decided = cells.where(e)
+            levels = [part for level in levels for part in (level & decided, level & ~decided) if part]
+        holds = cells.where(condition)
+        if any(level & holds not in (0, level) for level in levels):
+            return None
         covers = self._blame(condition, self._never, "covers them")
         labels = self._blame(condition, self._conditions) or covers
-        if never and answers == {False}:
+        if never and left and not left & holds:
             return f"`never kill` already covers every task for which {what} holds", covers
         if not earlier:
             return f"the condition of {what} is the same for all candidates of an event", ()
@@ -331,20 +332,19 @@ class _Reach:
             cells = Cells([condition, *by], self._context)
         except TooManyCells:
             return False
-        return all(any(cells.holds(b, cell) for b in by) for cell in cells if cells.holds(condition, cell))
+        return not cells.where(condition) & ~cells.where(*by)
 
     def _tautology(self, conditions: list[ir.Expression]) -> bool:
         try:
             cells = Cells(conditions, self._context)
         except TooManyCells:
             return False
-        return all(any(cells.holds(c, cell) for c in conditions) for cell in cells)
+        return cells.where(*conditions) == cells.everything
 
     def _blame(
         self, condition: ir.Expression, related: _Related, text: str = "decides before it"
     ) -> tuple[Label, ...]:
         """The earlier rules that a finding rests on, to point at; the last two at most."""
-        near = related.near(condition)
-        found: Iterable[ir.Origin] = (o for c, o in reversed(related.rules) if c in near)
-        spans = list(dict.fromkeys(o.span for o in found))[:2]
+        found = [origin.span for _, origin in reversed(related.near_rules(condition))]
+        spans = list(dict.fromkeys(found))[:2]
         return tuple(Label(span=s, text=text) for s in sorted(spans))

@@ -59,7 +59,7 @@ def _cover(conditions: list[ir.Expression], policy: ir.Policy) -> bool:
         cells = Cells(conditions, context)
     except TooManyCells:
         return False
-    return all(any(cells.holds(c, cell) for c in conditions) for cell in cells)
+    return cells.where(*conditions) == cells.everything
 
 
 class _InEvent(Simpler):
