@@ -146,7 +146,8 @@ def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:
     local: list[str] = []
     lines: list[str] = []
     if view.reads_id:
-        local.append("s64 id = cgroup_id(cgroup);")
+        # That of the task's own is at hand: it says whether this cgroup was looked at last.
+        local.append(f"s64 id = {'looked_at.id' if view.key is None else 'cgroup_id(cgroup)'};")
     if facts:
         local.append("int level;")
     if counted:
