@@ -51,7 +51,9 @@ MAX_RULES = 2048
 MAX_INPUTS = 64
 MAX_LETS = 1024
 MAX_PATTERNS = 160
-"""Different names, globs and paths that a policy matches: each is a function, and the kernel takes 256 in a program."""
+"""Different names, globs and paths that a policy matches: each is compared at every level of a path where it stands. What
+that comes to must stay well within the million instructions that the kernel's verifier walks.
+"""
 
 MAX_EACH_DEPTH = 16
 """Rules `at each depth`: each is a function too."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,23 @@ BPF's jumps reach 32,767 instructions.
 
 _INLINE_RULES = 32
 """Rules of a kind up to which they are no functions of their own."""
+
+_INLINE_TEXT = 12_000
+"""Characters of C of all rules up to which they are no functions of their own."""
+
+_GROUP_TEXT = 12_000
+"""Characters of C that the rules of such a function have, but for one that is longer by itself."""
+
+_HEAVY_GROUPS = 32
+"""How many groups the characters of all rules make, about, at most: larger ones where there are more."""
+
+_LETS_GROUPS = 48
+"""Functions that all lets are computed in, about; each view has one more where its lets do not fill the last."""
+
+_LONG = 2_000
+"""Characters of an expression's C from which on each read of a fact is one of memory: 512 bytes of stack are 64 values, and
+the compiler would keep what it has read once.
+"""
 
 _STACK_MEMBERS = 8
 """Members that a candidate on the stack has at most: 512 bytes are for all functions of a chain of calls. A larger one lies
@@ -85,11 +104,12 @@ class _Emission:
             automata=automata,
             lists={},
         )
+        self._fresh = replace(self._names, fresh=True)
 
     def run(self) -> Program:
         policy, needs, names = self._policy, self._needs, self._names
         lets = [self._let_function(let) for let in self._lets.values()]
-        rules = [function for rule in policy.rules for function in self._rule(rule)]
+        rules = [function for rule in policy.rules for function in self._rule_functions(rule)]
         keys = [
             {
                 "number": k.origin.number,
@@ -110,9 +130,17 @@ class _Emission:
             comm_end=any(map(needs_end, patterns)),
         )
         task_lets = self._task_lets()
-        computed = _Computed()
+        computed = _Computed(len(event_lets) + len(task_lets) + sum(len(v.lets) for v in views))
         members = [*candidate.members, *(f"s64 {member}" for member, _ in task_lets)]
-        many = max(map(len, (policy.event_rules, policy.never, keys, task_lets))) > _INLINE_RULES
+        weights: dict[int, int] = {}
+        for function in rules:
+            weight = weights.get(function["number"], 0) + sum(map(len, function["body"]))
+            weights[function["number"]] = weight
+        many = (
+            max(map(len, (policy.event_rules, policy.never, keys, task_lets))) > _INLINE_RULES
+            or sum(weights.values()) > _INLINE_TEXT
+        )
+        groups = _Groups(weights, inline=not many)
         layout = Layout.of(policy, needs) if self._target.record else None
         context: dict[str, Any] = {
             "mark": MARK,
@@ -169,11 +197,17 @@ class _Emission:
             ],
             "lets": lets,
             "rules": rules,
-            "event_groups": _groups("event_rules", [r.origin.number for r in policy.event_rules]),
+            "event_groups": groups.of(
+                "event_rules", policy.event_rules, [r.origin.number for r in policy.event_rules]
+            ),
             "kernel_decides_rules": [r.origin.number for r in policy.event_rules if r.kernel_decides],
-            "never_groups": _groups("covered", [r.origin.number for r in policy.never]),
-            "key_groups": _groups("rank_by", keys),
-            "record_groups": _groups("record_numbers", [k["number"] for k in keys if not k["each_depth"]])
+            "never_groups": groups.of("covered", policy.never, [r.origin.number for r in policy.never]),
+            "key_groups": groups.of("rank_by", policy.keys, keys),
+            "record_groups": groups.of(
+                "record_numbers",
+                [k for k in policy.keys if not isinstance(k, ir.EachDepthKey)],
+                [k["number"] for k in keys if not k["each_depth"]],
+            )
             if layout
             else [],
             "record": layout,
@@ -223,10 +257,13 @@ class _Emission:
         parameters = (["const struct candidate *c"] if candidate else []) + (
             ["const struct memcg *m"] if view else []
         )
+        value = self._names.value(let.value, "m->")
+        if len(value) > _LONG:
+            value = self._fresh.value(let.value, "m->")
         return {
             "function": f"let_{let.name}",
             "parameters": ", ".join(parameters) or "void",
-            "value": self._names.value(let.value, "m->"),
+            "value": value,
             "position": c_comment(f"{self._source.name}:{let.line}:{let.column}"),
             "text": c_comment(let.text),
         }
@@ -256,25 +293,34 @@ class _Emission:
             "text": c_comment(origin.text),
         }
 
-    def _rule(self, rule: ir.Rule) -> list[dict[str, Any]]:
-        origin, candidate, value = rule.origin, "const struct candidate *c", self._names.value
+    def _rule_functions(self, rule: ir.Rule) -> list[dict[str, Any]]:
+        functions = self._rule(rule, self._names)
+        if max(len(line) for function in functions for line in function["body"]) > _LONG:
+            return self._rule(rule, self._fresh)
+        return functions
+
+    def _rule(self, rule: ir.Rule, names: Names) -> list[dict[str, Any]]:
+        origin, candidate, value = rule.origin, "const struct candidate *c", names.value
         match rule:
             case ir.EventRule(condition=condition):
                 return [self._function(origin, "bool", "void", [f"return {value(condition, '')};"])]
             case ir.Never(condition=condition):
                 return [self._function(origin, "bool", candidate, [f"return {value(condition, 'memcg.')};"])]
             case ir.FlagKey(condition=condition, first=first):
-                text = (value if first else self._names.opposite)(condition, "memcg.")
+                text = (value if first else names.opposite)(condition, "memcg.")
                 return [self._function(origin, "s64", candidate, [f"return {text};"])]
             case ir.ValueKey(when=when):
-                body = [f"return {self._number(rule, 'memcg.')};"]
+                body = [f"return {self._number(rule, names, 'memcg.')};"]
                 if when is not None:
-                    body = [f"if ({self._names.opposite(when, 'memcg.')})", "\treturn LEAST;", *body]
+                    body = [f"if ({names.opposite(when, 'memcg.')})", "\treturn LEAST;", *body]
                 return [self._function(origin, "s64", candidate, body)]
             case ir.EachDepthKey(when=when):
                 functions = [
                     self._function(
-                        origin, "s64", "const struct memcg *m", [f"return {self._number(rule, 'm->')};"]
+                        origin,
+                        "s64",
+                        "const struct memcg *m",
+                        [f"return {self._number(rule, names, 'm->')};"],
                     )
                 ]
                 if when is not None:
@@ -282,9 +328,9 @@ class _Emission:
                     functions.append(self._function(origin, "s64", candidate, test, "_when"))
                 return functions
 
-    def _number(self, key: ir.ValueKey | ir.EachDepthKey, view: str) -> str:
+    def _number(self, key: ir.ValueKey | ir.EachDepthKey, names: Names, view: str) -> str:
         """floor(value / step), negated for `lowest`."""
-        value = self._names.c(key.value, view)
+        value = names.c(key.value, view)
         text = value.text if key.step == 1 else f"floor_steps({value.text}, {key.step}ULL)"
         if key.highest:
             return text
@@ -337,31 +383,56 @@ def _comment(key: ViewKey) -> str:
 
 
 class _Computed:
-    """The statements that compute lets, in functions of their own where they are many. functions: those."""
+    """The statements that compute lets, in functions of their own where they are many. functions: those.
 
-    def __init__(self) -> None:
+    total: of all statements, those for every view together; the more, the larger the functions, of which a program has 256.
+    """
+
+    def __init__(self, total: int) -> None:
         self.functions: list[dict[str, Any]] = []
+        self._group = max(_GROUP, -(-total // _LETS_GROUPS))
 
     def lines(self, what: str, statements: list[str], view: str | None = None) -> list[str]:
         """What stands in the place of the statements. what: it is computed for. view: the variable that `m` points to."""
         if len(statements) <= _INLINE_RULES:
             return statements
-        names = [f"{what}_lets_{i // _GROUP + 1}" for i in range(0, len(statements), _GROUP)]
+        names = [f"{what}_lets_{i // self._group + 1}" for i in range(0, len(statements), self._group)]
         self.functions += [
-            {"name": name, "what": what, "view": view, "lines": statements[i * _GROUP : (i + 1) * _GROUP]}
+            {
+                "name": name,
+                "what": what,
+                "view": view,
+                "lines": statements[i * self._group : (i + 1) * self._group],
+            }
             for i, name in enumerate(names)
         ]
         return [f"{name}();" for name in names]
 
 
-def _groups(name: str, rules: list[Any]) -> list[dict[str, Any]]:
-    """Rules in groups that each become a function: one where they are few."""
-    if len(rules) <= _INLINE_RULES:
-        return [{"function": name, "rules": rules}] if rules else []
-    return [
-        {"function": f"{name}_{i // _GROUP + 1}", "rules": rules[i : i + _GROUP]}
-        for i in range(0, len(rules), _GROUP)
-    ]
+class _Groups:
+    """Rules in groups that each become a function: one where they are inlined.
+
+    weights: characters of C, by the rule's number; a group has as many rules as its characters and their number allow.
+    """
+
+    def __init__(self, weights: Mapping[int, int], *, inline: bool) -> None:
+        self._weights = weights
+        self._inline = inline
+
+    def of(self, name: str, rules: Sequence[ir.Rule], shown: Sequence[Any]) -> list[dict[str, Any]]:
+        """shown: what the template takes of each rule."""
+        groups: list[list[Any]] = []
+        room = 0
+        for rule, entry in zip(rules, shown, strict=True):
+            weight = self._weights[rule.origin.number]
+            if not groups or (not self._inline and (len(groups[-1]) == _GROUP or weight > room)):
+                groups.append([])
+                room = max(_GROUP_TEXT, sum(self._weights.values()) // _HEAVY_GROUPS)
+            groups[-1].append(entry)
+            room -= weight
+        if len(groups) == 1:
+            return [{"function": name, "rules": groups[0]}]
+        return [{"function": f"{name}_{n}", "rules": group} for n, group in enumerate(groups, start=1)]
 
 
 def _ascii_lines(text: str) -> list[str]:

@@ -23,13 +23,16 @@ _SWITCH = 8
 
 @dataclass(slots=True)
 class Names:
-    """What the expressions of one program refer to. lists: the long lists of `in`, each a function."""
+    """What the expressions of one program refer to. lists: the long lists of `in`, each a function. fresh: whether each read
+    of a fact is one of memory (runtime/fresh.h).
+    """
 
     lets: Mapping[str, ir.LetDeclaration]
     let_uses: Mapping[str, tuple[bool, bool]]
     questions: Questions
     automata: Automata
     lists: dict[tuple[int, ...], str]
+    fresh: bool = False
 
     def c(self, node: ir.Expression, view: str) -> C:
         """The C of an expression. view: what stands in C before a member of the cgroup that facts without a depth are read
@@ -59,6 +62,9 @@ class _Emitter(Algebra[C]):
     def _at(self, depth: int | None) -> str:
         return at(depth, self._view)
 
+    def _read(self, place: str) -> str:
+        return f"fresh({place})" if self._names.fresh else place
+
     def number(self, node: ir.Number) -> C:
         # `LL`: arithmetic on two literals, or on what a ?: gives, must not be done in 32 bits.
         return C(f"{node.value}LL", ATOM if node.value >= 0 else UNARY)
@@ -66,10 +72,11 @@ class _Emitter(Algebra[C]):
     def fact(self, node: ir.Fact) -> C:
         fact = FACTS[node.name]
         place = {Scope.TASK: "c->", Scope.MEMCG: self._at(node.depth), Scope.EVENT: "event."}[fact.scope]
-        return C(f"{place}{fact.c_name}")
+        return C(self._read(f"{place}{fact.c_name}"))
 
     def input(self, node: ir.Input) -> C:
-        return C(f"{self._at(node.depth) if node.per_memcg else 'event.'}in_{node.name}")
+        place = self._at(node.depth) if node.per_memcg else "event."
+        return C(self._read(f"{place}in_{node.name}"))
 
     def let(self, node: ir.Let) -> C:
         let = self._names.lets[node.name]
@@ -77,10 +84,10 @@ class _Emitter(Algebra[C]):
             return C(self._names.call(node.name, self._at(node.depth)))
         place = {Level.EVENT: "event.", Level.MEMCG: self._at(node.depth), Level.TASK: "c->"}[let.level]
         suffix = f"_at_{node.depth}" if let.level is Level.TASK and node.depth is not None else ""
-        return C(f"{place}let_{node.name}{suffix}")
+        return C(self._read(f"{place}let_{node.name}{suffix}"))
 
     def match(self, node: ir.Match) -> C:
-        tests = [comm_test(pattern, self._names.automata) for pattern in node.patterns]
+        tests = [comm_test(pattern, self._names.automata, self._read) for pattern in node.patterns]
         return C(" || ".join(tests), ATOM if len(tests) == 1 else OR)
 
     def under(self, node: ir.Under) -> C:
@@ -89,7 +96,7 @@ class _Emitter(Algebra[C]):
     def asked(self, node: ir.Asked) -> C:
         event = FACTS[node.fact].scope is Scope.EVENT
         words = f"{'event.' if event else self._at(node.depth)}answers.word"
-        return self._names.questions.test(words, node.questions)
+        return self._names.questions.test(words, node.questions, self._read)
 
     def apply(self, node: ir.Apply, operands: tuple[C, ...]) -> C:
         return node.operation.c(operands, node.ranges)

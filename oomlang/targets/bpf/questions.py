@@ -7,7 +7,7 @@ their bits. The names of one length are told apart by it first, so that a level 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from oomlang.facts.patterns import Glob, PathPattern
@@ -78,9 +78,12 @@ class Questions:
             ),
         ]
 
-    def test(self, words: str, numbers: Iterable[int]) -> C:
-        """The C condition that one of several questions is answered with yes. words: the C of the array of answers."""
-        tests = [f"({words}[{word}] & {mask})" for word, mask in self._words(numbers)]
+    def test(self, words: str, numbers: Iterable[int], read: Callable[[str], str] = str) -> C:
+        """The C condition that one of several questions is answered with yes.
+
+        words: the C of the array of answers. read: the C that reads a place.
+        """
+        tests = [f"({read(f'{words}[{word}]')} & {mask})" for word, mask in self._words(numbers)]
         return C(" || ".join(tests), OR) if len(tests) > 1 else C(f"!!{tests[0]}", UNARY)
 
     def _words(self, numbers: Iterable[int], *, keep_empty: bool = False) -> list[tuple[int, str]]:

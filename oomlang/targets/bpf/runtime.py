@@ -16,6 +16,7 @@ _LICENSE = "// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause\n"
 _CALL = re.compile(r"([A-Za-z_]\w*)[(.]|struct (\w+)")
 
 EARLY = (
+    "fresh",
     "minimum",
     "maximum",
     "clamp",

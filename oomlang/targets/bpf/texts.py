@@ -8,7 +8,7 @@ So no pattern is a function of its own, and none takes longer than its text is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
 from oomlang.facts.patterns import ANY, Glob
@@ -148,8 +148,8 @@ def needs_end(pattern: Glob) -> bool:
     return len(pattern.parts) == 2 and bool(pattern.parts[1])
 
 
-def comm_test(pattern: Glob, automata: Automata) -> str:
-    """A condition on the candidate's comm, which lies in two words (runtime/comm.h)."""
+def comm_test(pattern: Glob, automata: Automata, read: Callable[[str], str] = str) -> str:
+    """A condition on the candidate's comm, which lies in two words (runtime/comm.h). read: the C that reads a place."""
     parts = pattern.parts
     if pattern.literal is not None:
         words = (
@@ -157,17 +157,17 @@ def comm_test(pattern: Glob, automata: Automata) -> str:
             for at in (0, WORD)
         )
         low, high = map(_hex, words)
-        return f"(c->comm.low == {low} && c->comm.high == {high})"
+        return f"({read('c->comm.low')} == {low} && {read('c->comm.high')} == {high})"
     if len(parts) > 2:
         return f"(take_comm(c) && {automata.call(pattern)})"
     tests = []
     if len(parts) == 1:
-        tests.append(f"c->comm_length == {len(parts[0])}")
+        tests.append(f"{read('c->comm_length')} == {len(parts[0])}")
     elif needs_length(pattern):
-        tests.append(f"c->comm_length >= {pattern.shortest}")
+        tests.append(f"{read('c->comm_length')} >= {pattern.shortest}")
     for index, value, mask in from_start(parts[0]):
-        tests.append(compare(f"c->comm.{('low', 'high')[index]}", value, mask))
+        tests.append(compare(read(f"c->comm.{('low', 'high')[index]}"), value, mask))
     if len(parts) == 2:
         for index, value, mask in from_end(parts[1], 2):
-            tests.append(compare(f"c->comm_end.{('low', 'high')[index]}", value, mask))
+            tests.append(compare(read(f"c->comm_end.{('low', 'high')[index]}"), value, mask))
     return f"({' && '.join(tests)})" if tests else "true"

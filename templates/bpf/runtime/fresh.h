@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Read anew wherever it stands: in a long expression the compiler would keep what it has read, more than the stack holds. */
+#define fresh(place) (*(const volatile __typeof__(place) *)&(place))
