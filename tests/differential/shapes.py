@@ -91,10 +91,10 @@ SHAPES = {
         "kill highest memcg.usage at each depth",
     ),
     "many lets": _lines(
-        *(f"let task{n} = rss + {n} * swap" for n in range(40)),
-        *(f"let cgroup{n} = memcg.usage + {n} * memcg.swap" for n in range(40)),
-        *(f"kill first when task{n} / 2 > cgroup{n} and cgroup{n} > {n}KiB" for n in range(40)),
-        *(f"kill highest task{n} + cgroup{n} at depth 1 step {4 * (40 - n)}KiB" for n in range(39)),
+        *(f"let task{n} = rss + {n} * swap" for n in range(70)),
+        *(f"let cgroup{n} = memcg.usage + {n} * memcg.swap" for n in range(70)),
+        *(f"kill first when task{n} / 2 > cgroup{n} and cgroup{n} > {n}KiB" for n in range(70)),
+        *(f"kill highest task{n} + cgroup{n} at depth 1 step {4 * (70 - n)}KiB" for n in range(69)),
     ),
     "many questions": _lines(
         *(f'kill first when memcg under "{p}" and pid != {n}' for n, p in enumerate(_paths(75), start=1)),
