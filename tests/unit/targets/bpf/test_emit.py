@@ -26,11 +26,16 @@ def test_each_rule_is_called_by_one_group(count: int, target: str) -> None:
     rules = [f"kernel decides when oom.order == {n % 60} and oom.total > {n + 1}MiB" for n in range(count)]
     rules += [f"never kill when pid == {n + 2} and rss > {n}MiB" for n in range(count)]
     rules += [f"kill first when pid == {n + 2} and swap > {n}MiB" for n in range(count)]
-    calls = _calls(emit_c("\n".join(rules), target=target), r"rule_\d+")
+    c_source = emit_c("\n".join(rules), target=target)
+    calls = _calls(c_source, r"rule_\d+")
     # The dry run calls the keys once more, for its record.
     keys = 2 if target == "dry-run" else 1
     expected = {f"rule_{n}": 1 if n <= 2 * count else keys for n in range(1, 3 * count + 1)}
     assert calls == expected
+    group = r"(?:event_rules|covered|rank_by|record_numbers)(?:_\d+)?"
+    groups = re.findall(rf"^(?:__noinline|static __always_inline) int ({group})\(", c_source, re.M)
+    assert len(groups) >= 3
+    assert _calls(c_source, group) == dict.fromkeys(groups, 1)
 
 
 @pytest.mark.parametrize("count", COUNTS)
