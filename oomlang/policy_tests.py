@@ -12,6 +12,7 @@ kernel has it; without such a limit memory and swap together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from oomlang.facts import FACTS
@@ -95,10 +96,10 @@ def _memcgs(test: model.Test) -> dict[_Path, Memcg]:
         order.setdefault(path)
     order.pop((), None)
     facts = {p: dict(declared[p].facts) if p in declared else {} for p in order}
+    below: Counter[tuple[_Path, str]] = Counter()
     for path in sorted(order, key=len, reverse=True):  # children before their parents
         for name in _SUMMED:
-            below = sum(facts[p][name] for p in order if p[:-1] == path)
-            facts[path].setdefault(name, min(below, _most(name)))
+            below[path[:-1], name] += facts[path].setdefault(name, min(below[path, name], _most(name)))
     ids = dict(zip(order, _counted(FIRST_MEMCG_ID, [facts[p].get("memcg.id") for p in order]), strict=True))
     root = declared.get(())
     found: dict[_Path, Memcg] = {

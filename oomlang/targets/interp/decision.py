@@ -147,6 +147,10 @@ class Decision:
     def _rank(self) -> dict[int, int]:
         return {i: place for place, i in enumerate(self._ranking.order, start=1)}
 
+    def has(self, candidate: Candidate) -> bool:
+        """Whether it is one of this event."""
+        return candidate in self._places
+
     def _index(self, candidate: Candidate) -> int:
         if candidate not in self._places:
             raise ValueError(f"pid {candidate.pid} is no candidate of this event")
@@ -190,6 +194,19 @@ class Decision:
             level=self._level(key, i, j),
             certain=difference.signs == {1} and i not in self._ranking.maybe_excluded,
             undecided=tuple(self._ranking.keys[p].decider for p in difference.undecided),
+        )
+
+    def certain_order(self, first: int) -> bool:
+        """Whether the first places of the order are certain: whatever is unknown, each goes before all that follow."""
+        order, maybe = self._ranking.order, self._ranking.maybe_excluded
+        if any(i in maybe for i in order[:first]):
+            return False
+        if all(key.exact for key in self._ranking.keys):
+            return True
+        return all(
+            self._ranking.difference(i, j).signs == {1}
+            for place, i in enumerate(order[:first], start=1)
+            for j in order[place:]
         )
 
     def neighbours(self) -> Iterator[Comparison]:

@@ -109,10 +109,12 @@ def run(policy: ir.Policy, case: Case) -> Outcome:
     """Run one case. Raises ValueError where two candidates have the same pid."""
     decision = decide(policy, case.machine)
     inside = set(decision.candidates)
+    ids = {task: id for id, task in case.tasks.items()}
+    dying = tuple(ids[c] for c in decision.ranking) if decision.verdict is Verdict.VICTIM else ()
     return Outcome(
         case=case,
         decision=decision,
-        checks=tuple(_check(e, case, decision) for e in case.expectations),
+        checks=tuple(_check(e, case, decision, dying) for e in case.expectations),
         outside=tuple(id for id, task in case.tasks.items() if task not in inside),
     )
 
@@ -128,39 +130,30 @@ def coverage(policy: ir.Policy, outcomes: Iterable[Outcome]) -> Coverage:
     return Coverage(rules=tuple((origin, tuple(found[origin.number])) for origin in rules))
 
 
-def _check(expectation: Expectation, case: Case, decision: Decision) -> Check:
+def _check(expectation: Expectation, case: Case, decision: Decision, dying: tuple[str, ...]) -> Check:
+    """Whether an expectation held. dying: the ids of those that die, in their order."""
     if expectation.expect is Expect.SAFE:
         return _safe(expectation, case, decision)
     event_rule = decision.event_rule.origin if decision.event_rule is not None else None
-    ids = {task: id for id, task in case.tasks.items()}
-    dying = [ids[c] for c in decision.ranking] if decision.verdict is Verdict.VICTIM else []
     if expectation.expect in _VERDICTS:
         passed = decision.certain and decision.verdict is _VERDICTS[expectation.expect]
         return Check(
-            expectation=expectation, passed=passed, got=tuple(dying[:1]), why=None if passed else event_rule
+            expectation=expectation, passed=passed, got=dying[:1], why=None if passed else event_rule
         )
-    got = tuple(dying[: len(expectation.tasks)])
+    got = dying[: len(expectation.tasks)]
     if got == expectation.tasks:
-        sure = len(got) == 1 and decision.certain
-        return Check(expectation=expectation, passed=sure or _certain(decision, len(got)), got=got)
+        sure = decision.certain and (len(got) == 1 or decision.certain_order(len(got)))
+        return Check(expectation=expectation, passed=sure, got=got)
     if event_rule is not None:
         return Check(expectation=expectation, passed=False, got=got, why=event_rule)
     place = next(i for i, task in enumerate(expectation.tasks) if got[i : i + 1] != (task,))
     wanted = case.tasks[expectation.tasks[place]]
     why: Exclusion | Comparison | None = None
-    if wanted in decision.candidates:
+    if decision.has(wanted):
         why = decision.exclusion(wanted)
         if why is None and place < len(got):
             why = decision.compare(case.tasks[got[place]], wanted)
     return Check(expectation=expectation, passed=False, got=got, why=why)
-
-
-def _certain(decision: Decision, first: int) -> bool:
-    """Whether the first places of the order are certain."""
-    if not decision.certain:
-        return False
-    rest = decision.ranking
-    return all(decision.compare(rest[i], other).certain for i in range(first) for other in rest[i + 1 :])
 
 
 def _safe(expectation: Expectation, case: Case, decision: Decision) -> Check:
@@ -169,7 +162,7 @@ def _safe(expectation: Expectation, case: Case, decision: Decision) -> Check:
     task outside the scope is no candidate, and nothing keeps it safe in the next event.
     """
     task = case.tasks[expectation.tasks[0]]
-    if task not in decision.candidates:
+    if not decision.has(task):
         return Check(expectation=expectation, passed=False)
     exclusion = decision.exclusion(task)
     event_rule = decision.event_rule.origin if decision.event_rule is not None else None
