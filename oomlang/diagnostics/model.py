@@ -78,6 +78,9 @@ class Diagnostic:
         return "warning" if self.code.value.startswith("W") else "error"
 
 
+_MANY = 200
+
+
 @dataclass(slots=True)
 class Diagnostics:
     """The diagnostics of one source, collected over all passes."""
@@ -103,6 +106,11 @@ class Diagnostics:
     def items(self) -> tuple[Diagnostic, ...]:
         """All of them, sorted by position."""
         return tuple(sorted(self._items, key=lambda d: (d.span, d.code.value, d.message)))
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more than anybody reads: help that takes long to find is left out of the next ones."""
+        return len(self._items) > _MANY
 
     @property
     def failed(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oomlang.diagnostics import Code, Diagnostics, Label, Span
 from oomlang.facts import FACTS, Interval, Type, spell
 from oomlang.facts.cells import Cgroup
@@ -147,6 +149,9 @@ class _Test:
     def _text(self, node: tree.Node) -> str:
         return self._diagnostics.source.slice(node.span)
 
+    def _guess(self, word: str, known: Iterable[str]) -> str:
+        return "" if self._diagnostics.many else did_you_mean(word, known)
+
     def _only_once(self, statement: tree.TestStatement) -> None:
         kind = type(statement)
         if kind not in (tree.TestMemory, tree.TestSwap, tree.TestOrder, tree.TestScope, tree.TestInvoker):
@@ -223,8 +228,8 @@ class _Test:
         path = self._path(node)
         if path is None or path == _ROOT or path in self._memcgs or self._broken:
             return path
-        known = ["/" + "/".join(c.decode("utf-8", "replace") for c in p) for p in self._memcgs]
-        help = did_you_mean(node.value.decode("utf-8", "replace"), known)
+        known = ("/" + "/".join(c.decode("utf-8", "replace") for c in p) for p in self._memcgs)
+        help = self._guess(node.value.decode("utf-8", "replace"), known)
         self._diagnostics.error(
             Code.TEST_UNKNOWN_MEMCG,
             node.span,
@@ -354,8 +359,7 @@ class _Test:
             Code.TEST_UNKNOWN_TASK,
             node.span,
             f"this test has no task {self._text(node)}",
-            help=did_you_mean(id, self._tasks)
-            or f'add a line: task {self._text(node)} in "/" {{ rss 1GiB }}',
+            help=self._guess(id, self._tasks) or f'add a line: task {self._text(node)} in "/" {{ rss 1GiB }}',
         )
         return None
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 255
+
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word nearest to a misspelt one, or None where none is near."""
+    if len(word) > _LONGEST:
+        return None  # difflib takes the square of its length
     import difflib  # 7 ms that only a wrong policy pays for
 
     # `RSS` is as near to `rss` as can be; difflib would see three wrong letters.

@@ -78,6 +78,8 @@ POLICIES: dict[str, tuple[int, Make]] = {
     "a long number": (100_000, lambda size: f"kill first when rss > {'9' * size}\n"),
     "a line of texts": (20_000, lambda size: "kill first when " + '"x" ' * size + "\n"),
     "brackets": (200_000, lambda size: f"kill first when {'(' * size}rss > 1MiB{')' * size}\n"),
+    "unknown tasks": (2000, _test('task "tN" in "/" {}', 'expect safe "xN"')),
+    "unknown memcgs": (2000, _test('task "tN" in "/xN" {}', 'memcg "/mN" {}', end="expect none")),
     "tests": (500, _lines('test "N" { memory 1GiB\n task "x" in "/" { rss 1MiB }\n expect victim "x" }')),
 }
 
