@@ -39,6 +39,8 @@ class KnownEvent:
 def event_that_kills_nobody(policy: ir.Policy, covering: Sequence[ir.Expression]) -> KnownEvent | None:
     """An event that goes to no event rule, and for every task of which, whatever it is, one of the conditions holds."""
     asked = [rule.condition for rule in policy.event_rules] + list(covering)
+    # What ranks candidates has no say in it, and may be long.
+    policy = ir.Policy(name=policy.name, inputs=policy.inputs, lets=policy.lets, rules=policy.event_rules)
     for event in _events(policy, asked):
         known = simplified(policy, lambda p, event=event: _InEvent(p, event))  # type: ignore[misc]  # a default binds it
         if any(rule.condition != FALSE for rule in known.event_rules):
@@ -110,9 +112,13 @@ def _events(policy: ir.Policy, asked: Iterable[ir.Expression]) -> Iterator[Known
         for i in policy.inputs
         if not i.per_memcg
     }
-    for scope, given in itertools.islice(
-        itertools.product(_scopes(questions), itertools.product(*numbers.values(), *knobs.values())), _EVENTS
-    ):
+    # `product` lists what it is given before it begins: another product, of 64 knobs, never ends.
+    events = (
+        (scope, given)
+        for scope in _scopes(questions)
+        for given in itertools.product(*numbers.values(), *knobs.values())
+    )
+    for scope, given in itertools.islice(events, _EVENTS):
         order, total, *chosen = given
         yield KnownEvent(
             scope=scope,

@@ -128,6 +128,12 @@ def test_a_policy_of_a_thousand_lets_and_rules_is_checked_at_once() -> None:
     assert seconds(_diagnostics, make(1000), turns=2) < 5
 
 
+def test_events_of_64_inputs_are_looked_at_one_by_one() -> None:
+    """There are 2**64 of them, which no list holds."""
+    make = _both(_lines("input iN: bool = false"), _lines("never kill when iN"))
+    assert seconds(_diagnostics, make(64)) < 10
+
+
 # Nothing recurses as deep as a policy is long
 
 _LETS = 1000
