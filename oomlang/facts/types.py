@@ -50,6 +50,11 @@ MAX_DEPTH = 16
 MAX_RULES = 2048
 MAX_INPUTS = 64
 MAX_LETS = 1024
+MAX_OPERATIONS = 50_000
+"""Operations that a policy has, each let counted for each depth that it is used at: each becomes up to a dozen of the
+million instructions that the kernel's verifier walks.
+"""
+
 MAX_PATTERNS = 160
 """Different names, globs and paths that a policy matches: each is compared at every level of a path where it stands. What
 that comes to must stay well within the million instructions that the kernel's verifier walks.
