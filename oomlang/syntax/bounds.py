@@ -14,14 +14,12 @@ from oomlang.syntax.literals import TEXT
 
 _BRACKET = re.compile(rf'{TEXT}"?|#[^\n]*|[(){{}}]')
 _LINE_OR_BRACKET = re.compile(rf'{TEXT}"?|#[^\n]*|[(){{}}\n]')
-_TEST_BRACES = 2
-"""Those of a test and of what stands in it."""
 
 
 def surely_kept(text: str) -> bool:
     """Whether no statement of a text can be out of bounds. False says nothing: `exceeded` looks at each."""
     long = len(text) > MAX_STATEMENT and _longest_stretch(text) > MAX_STATEMENT
-    return not long and _too_deep(text, 0, len(text), MAX_NESTING + _TEST_BRACES) is None
+    return not long and _too_deep(text, 0, len(text)) is None
 
 
 def exceeded(text: str, statement: Span, diagnostics: Diagnostics) -> bool:
@@ -35,7 +33,7 @@ def exceeded(text: str, statement: Span, diagnostics: Diagnostics) -> bool:
             help="write several statements, or look for a quote or a bracket that is not closed",
         )
         return True
-    at = _too_deep(text, statement.start, statement.end, MAX_NESTING)
+    at = _too_deep(text, statement.start, statement.end)
     if at is not None:
         diagnostics.error(
             Code.TOO_DEEP,
@@ -47,7 +45,7 @@ def exceeded(text: str, statement: Span, diagnostics: Diagnostics) -> bool:
 
 
 def _longest_stretch(text: str) -> int:
-    """An upper bound of how many characters a statement has: it goes on over a line end only where brackets are open."""
+    """An upper bound of how long statements are: they go on over a line end only where brackets are open."""
     longest = start = round_ = curly = 0
     for found in _LINE_OR_BRACKET.finditer(text):
         match found[0]:
@@ -66,15 +64,21 @@ def _longest_stretch(text: str) -> int:
     return max(longest, len(text) - start)
 
 
-def _too_deep(text: str, start: int, end: int, most: int) -> int | None:
-    """Where the first bracket opens that is nested deeper than `most`."""
-    depth = 0
-    for match in _BRACKET.finditer(text, start, end):
-        char = match[0]
-        if char in "({":
-            depth += 1
-            if depth > most:
-                return match.start()
-        elif char in ")}":
-            depth = max(0, depth - 1)
+def _too_deep(text: str, start: int, end: int) -> int | None:
+    """Where the first bracket opens that is nested too deep among those of its kind."""
+    round_ = curly = 0
+    for found in _BRACKET.finditer(text, start, end):
+        match found[0]:
+            case "(":
+                round_ += 1
+            case ")":
+                round_ = max(0, round_ - 1)
+            case "{":
+                curly += 1
+            case "}":
+                curly, round_ = max(0, curly - 1), 0
+            case _:
+                continue
+        if max(round_, curly) > MAX_NESTING:
+            return found.start()
     return None

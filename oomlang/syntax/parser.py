@@ -259,9 +259,12 @@ def _trimmed(text: str, start: int, end: int) -> Span:
     piece = last = start
     for match in _BOUNDARY.finditer(text, start, end):
         if match[0][0] in "#\r\n":
-            last = max(last, piece + len(text[piece : match.start()].rstrip(" \t")))
+            if own := text[piece : match.start()].rstrip(" \t"):
+                last = piece + len(own)
             piece = match.end()
-    return Span(start, max(last, piece + len(text[piece:end].rstrip(" \t"))))
+    if own := text[piece:end].rstrip(" \t"):
+        last = piece + len(own)
+    return Span(start, last)
 
 
 def _closing_brace(text: str, start: int, end: int) -> int | None:

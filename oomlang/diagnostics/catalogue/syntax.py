@@ -127,8 +127,8 @@ PAGES = (
         code=Code.TOO_DEEP,
         title="an expression nests too deep",
         meaning="""
-            An expression may nest 128 levels deep. Nobody writes that by hand; a program that generates policies
-            may.
+            An expression may nest 128 levels deep, and so may brackets. Nobody writes that by hand; a program that
+            generates policies may.
         """,
         why="""
             The limit keeps the compiler from running out of stack, and the C compiler behind it. Give parts of the

@@ -94,8 +94,9 @@ PAGES = (
         code=Code.TOO_MANY,
         title="more than a policy may have",
         meaning="""
-            A policy has at most 4096 rules, 64 inputs and 1024 lets, and a list `in (…)` at most 256 elements. The
-            message names the limit.
+            A policy has at most 2048 rules, 64 inputs and 1024 lets, a list `in (…)` at most 256 elements, a
+            statement at most 262144 characters and the name of a let or an input at most 255. The message names the
+            limit.
         """,
         why="""
             The kernel's verifier accepts programs up to a certain size, and every rule is looked at for every task.

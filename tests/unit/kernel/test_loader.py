@@ -134,8 +134,8 @@ def _functions(c_source: str) -> dict[int, str]:
     found = {}
     lines = c_source.splitlines()
     for at, line in enumerate(lines):
-        head = re.match(r"(?:static |SEC\(|__noinline )[^;=]*?(\w+)\([^;]*\)$", line)
-        if head and lines[at + 1] == "{":
+        head = re.match(r"(?:static |SEC\(|__noinline )[^;=]*?(\w+)\([^;]*[,)]$", line)
+        if head and "{" in lines[at + 1 : at + 3]:  # what it takes may need a second line
             begin = at
             while lines[begin - 1].startswith(("/*", " *")):
                 begin -= 1
