@@ -137,7 +137,6 @@ def test_every_fact_stands_on_its_page() -> None:
         ("nesting of an expression, with the lets that it uses", f"{types.MAX_NESTING} levels"),
         ("nesting of brackets", f"{types.MAX_NESTING} levels"),
         ("a statement", f"{types.MAX_STATEMENT} characters"),
-        ("name of a let or an input", f"{types.MAX_NAME} characters"),
         ("N in `at depth N`; levels of `at each depth`", types.MAX_DEPTH),
         ("components of a path", types.PATH_COMPONENTS),
         ("name of a policy; `comm`", f"{types.POLICY_NAME_BYTES} bytes"),
