@@ -134,6 +134,9 @@ def test_every_fact_stands_on_its_page() -> None:
         ("inputs", types.MAX_INPUTS),
         ("lets", types.MAX_LETS),
         ("elements of one `in (…)`", types.MAX_LIST),
+        ("operations, each named value counted for each depth that it is used at", types.MAX_OPERATIONS),
+        ("different patterns of `comm`, names and paths of cgroups", types.MAX_PATTERNS),
+        ("rules `at each depth`", types.MAX_EACH_DEPTH),
         ("nesting of an expression, with the lets that it uses", f"{types.MAX_NESTING} levels"),
         ("nesting of brackets", f"{types.MAX_NESTING} levels"),
         ("a statement", f"{types.MAX_STATEMENT} characters"),
@@ -142,7 +145,6 @@ def test_every_fact_stands_on_its_page() -> None:
         ("name of a policy; `comm`", f"{types.POLICY_NAME_BYTES} bytes"),
         ("name of a cgroup", f"{types.CGROUP_NAME_BYTES} bytes"),
         ("name of a let or an input", f"{types.MAX_NAME} characters"),
-        ("one statement", f"{types.MAX_STATEMENT} characters"),
     ],
 )
 def test_the_limits_are_those_of_the_checker(what: str, limit: int | str) -> None:
