@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 import oomlang
-from oomlang.cli import failures, signals, streams
+from oomlang.cli import failures, reporting, signals, streams
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -140,12 +140,12 @@ def _run(arguments: Sequence[str] | None, asked: signals.Asked) -> int:
         if instruction:
             from oomlang.cli.shells import complete
 
-            code = complete(program, instruction)
+            code = complete(program, COMPLETION_VARIABLE, instruction)
         else:
             code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         streams.flush()
     except BaseException as error:  # noqa: BLE001  # the top: whatever it is becomes a message and an exit code
-        code = asked.code or failures.report(error)
+        code = asked.code or reporting.report(error)
     return code
 
 

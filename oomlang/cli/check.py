@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oomlang.cli import failures, streams
+from oomlang.cli import failures, reporting, streams
 from oomlang.cli.files import PolicyFile, name_of, policies
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(files: tuple[str, ...], form: str, deny_warnings: bool) -> int:
     drawn = False
     for path, data in policies(files):
         if isinstance(data, failures.Failure):
-            unread = failures.say_failure(data)
+            unread = reporting.say_failure(data)
             continue
         source, diagnostics = check(data, name_of(path))
         if form == "text" and diagnostics:

@@ -19,6 +19,7 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the script for a shell's completion; policies complete as *.oom."""
+    from oomlang.cli.app import COMPLETION_VARIABLE, program
     from oomlang.cli.shells import script
 
-    streams.print_text(script(shell))
+    streams.print_text(script(program, COMPLETION_VARIABLE, shell))

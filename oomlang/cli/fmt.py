@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from oomlang.cli import failures, streams
+from oomlang.cli import failures, reporting, streams
 from oomlang.cli.files import STDIN, PolicyFile, called, name_of, policies
 from oomlang.cli.output import write_outputs
 
@@ -37,7 +37,7 @@ def command(files: tuple[str, ...], only_check: bool, only_diff: bool) -> int:
     refused = changed = False
     for path, data in policies(files):
         if isinstance(data, failures.Failure):
-            unread = failures.say_failure(data)
+            unread = reporting.say_failure(data)
             continue
         tree, diagnostics = parse(data, name_of(path))
         if diagnostics.failed:
@@ -59,7 +59,7 @@ def command(files: tuple[str, ...], only_check: bool, only_diff: bool) -> int:
                 write_outputs([(path, formatted)], durable=True)
                 streams.print_text(f"formatted {called(path)}\n")
             except failures.Failure as failure:
-                unread = failures.say_failure(failure)
+                unread = reporting.say_failure(failure)
     if unread:
         return unread
     return failures.POLICY_WRONG if refused or (changed and (only_check or only_diff)) else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from oomlang.cli import failures, streams
+from oomlang.cli import failures, reporting, streams
 from oomlang.cli.files import STDIN, PolicyFile, called, name_of, read_policy
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(policy: str, logs: tuple[str, ...], set_: tuple[str, ...], swap: str
                 with bar.away():
                     output.event(log, replayed)
         except failures.Failure as failure:
-            unread = failures.say_failure(failure)
+            unread = reporting.say_failure(failure)
             continue
         if summary.events == before:
             streams.say_text(f"{called(log)}: no OOM report\n")

@@ -115,20 +115,16 @@ class _Fish(FishComplete):
 _SHELLS: dict[str, type[ShellComplete]] = {"bash": _Bash, "zsh": _Zsh, "fish": _Fish}
 
 
-def script(shell: str) -> str:
-    """The script for a shell to read."""
-    from oomlang.cli.app import COMPLETION_VARIABLE, program
-
-    return _SHELLS[shell](program, {}, "oomlang", COMPLETION_VARIABLE).source().rstrip("\n") + "\n"
+def script(program: click.Command, variable: str, shell: str) -> str:
+    """The script for a shell to read. variable: of the environment, by which it asks."""
+    return _SHELLS[shell](program, {}, "oomlang", variable).source().rstrip("\n") + "\n"
 
 
-def complete(program: click.Command, instruction: str) -> int:
+def complete(program: click.Command, variable: str, instruction: str) -> int:
     """Answer a script. instruction: the value of the variable that it set, `bash_complete`."""
-    from oomlang.cli.app import COMPLETION_VARIABLE
-
     shell, _, action = instruction.partition("_")
     if shell not in _SHELLS or action != "complete":
         return 1
-    completion = _SHELLS[shell](program, {}, "oomlang", COMPLETION_VARIABLE)
+    completion = _SHELLS[shell](program, {}, "oomlang", variable)
     click.echo(completion.complete().encode())
     return 0

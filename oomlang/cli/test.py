@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from oomlang.cli import failures, streams
+from oomlang.cli import failures, reporting, streams
 from oomlang.cli.files import PolicyFile, name_of, policies
+from oomlang.cli.tested import Tested
 
 if TYPE_CHECKING:
-    from oomlang.diagnostics import Source
-    from oomlang.targets.interp.testing import Coverage, Outcome
+    pass
 
 _EPILOG = """\b
 Examples:
@@ -21,21 +20,6 @@ Examples:
   oomlang test -k shell policy.oom              tests with "shell" in their name
   oomlang test --format junit *.oom >junit.xml
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
-    """A policy whose tests were run: those that were asked for, in their order. all: how many it has."""
-
-    source: Source
-    policy: str
-    outcomes: tuple[Outcome, ...]
-    coverage: Coverage
-    all: int
-
-    @property
-    def failed(self) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
 
 
 @click.command("test", epilog=_EPILOG)
@@ -69,7 +53,7 @@ def command(
     unread, wrong = 0, False
     for path, data in policies(files):
         if isinstance(data, failures.Failure):
-            unread = failures.say_failure(data)
+            unread = reporting.say_failure(data)
             continue
         try:
             tested.append(_run(data, name_of(path), wanted))

@@ -9,7 +9,7 @@ from oomlang.cli.test_text import expected, got, place_of, why, words_of
 from oomlang.diagnostics.visible import visible
 
 if TYPE_CHECKING:
-    from oomlang.cli.test import Tested
+    from oomlang.cli.tested import Tested
     from oomlang.explanation import Words
     from oomlang.targets.interp.testing import Check, Outcome
 

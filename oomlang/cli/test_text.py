@@ -16,7 +16,7 @@ from oomlang.targets.interp import Comparison, Exclusion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from oomlang.cli.test import Tested
+    from oomlang.cli.tested import Tested
     from oomlang.targets.interp.testing import Check, Coverage, Outcome
 
 _ROWS = 20
