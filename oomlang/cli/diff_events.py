@@ -12,7 +12,7 @@ from oomlang.cli.failures import Failure
 from oomlang.cli.files import called, name_of
 from oomlang.cli.replay_files import reports, size
 from oomlang.diff import Choice, Relation, choice, relation
-from oomlang.explanation.wording import path_text
+from oomlang.explanation.readable import path_text
 from oomlang.host import UNLIMITED, MachineFacts
 from oomlang.host.model import MemcgPath
 from oomlang.ir import nodes as ir

@@ -9,7 +9,7 @@ from oomlang.cli.diff_events import Given
 from oomlang.diagnostics.visible import visible
 from oomlang.diff import Choice, Example, Relation, Search, block, choice
 from oomlang.diff.text import quoted
-from oomlang.explanation.words import Words
+from oomlang.explanation.reasons import Words
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import Candidate, Decision, Verdict
 

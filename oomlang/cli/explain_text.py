@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from oomlang.cli import streams
 from oomlang.diagnostics.visible import visible, wrapped
 from oomlang.explanation import name_text, path_text, size
+from oomlang.explanation.columns import columns
 from oomlang.explanation.rows import Row, ranked, skipped
-from oomlang.explanation.table import columns
 from oomlang.targets.interp import Candidate
 
 if TYPE_CHECKING:

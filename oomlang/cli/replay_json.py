@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from oomlang.explanation.reasons import Words
 from oomlang.explanation.structure import by_structure, decider_structure, rule_structure
-from oomlang.explanation.words import Words
 from oomlang.host.snapshot import spell_name, spell_path
 from oomlang.replay import Outcome, Replayed, Summary
 from oomlang.targets.interp import Candidate, Verdict

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from oomlang.cli import streams
 from oomlang.diagnostics.visible import visible
-from oomlang.explanation.wording import name_text, path_text, size
-from oomlang.explanation.words import Words
+from oomlang.explanation.readable import name_text, path_text, size
+from oomlang.explanation.reasons import Words
 from oomlang.host.reports import Report
 from oomlang.replay import Outcome, Replayed, Summary
 from oomlang.targets.interp import Builtin, Candidate, Verdict

@@ -79,8 +79,8 @@ def command(
 
 def _run(data: bytes, name: str, wanted: str | None) -> Tested:
     from oomlang.compiler import Compilation
-    from oomlang.policy_tests import cases
-    from oomlang.targets.interp.testing import coverage, run
+    from oomlang.targets.interp.expectations import coverage, run
+    from oomlang.test_cases import cases
 
     compilation = Compilation(data, name)
     meaning = compilation.ir

@@ -11,7 +11,7 @@ from oomlang.diagnostics.visible import visible
 if TYPE_CHECKING:
     from oomlang.cli.tested import Tested
     from oomlang.explanation import Words
-    from oomlang.targets.interp.testing import Check, Outcome
+    from oomlang.targets.interp.expectations import Check, Outcome
 
 VERSION = 1
 

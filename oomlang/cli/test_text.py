@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from oomlang.cli import streams
 from oomlang.diagnostics.visible import visible
 from oomlang.explanation import Words, path_text, size
+from oomlang.explanation.columns import columns
 from oomlang.explanation.rows import Row, ranked, skipped
-from oomlang.explanation.table import columns
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import Comparison, Exclusion
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oomlang.cli.tested import Tested
-    from oomlang.targets.interp.testing import Check, Coverage, Outcome
+    from oomlang.targets.interp.expectations import Check, Coverage, Outcome
 
 _ROWS = 20
 """Candidates that a failure shows; tests have few."""
@@ -58,7 +58,7 @@ def expected(item: Tested, check: Check) -> str:
 
 def got(words: Words, check: Check) -> str:
     """What came out instead."""
-    from oomlang.targets.interp.testing import Expect
+    from oomlang.targets.interp.expectations import Expect
 
     if check.expectation.expect is Expect.SAFE:
         task = check.expectation.tasks[0]

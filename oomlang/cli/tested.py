@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oomlang.diagnostics import Source
-    from oomlang.targets.interp.testing import Coverage, Outcome
+    from oomlang.targets.interp.expectations import Coverage, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

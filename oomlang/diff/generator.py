@@ -1,7 +1,7 @@
 """Machines made up near the constants of policies.
 
 In: constants and a source of chance. Out: a test block as data (`oomlang.semantics.model.Test`), which
-`oomlang.policy_tests` makes into a machine: what differs on one can be written down as a test.
+`oomlang.test_cases` makes into a machine: what differs on one can be written down as a test.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from oomlang.diff.constants import constants
 from oomlang.diff.generator import scenario
 from oomlang.facts import FACTS
 from oomlang.ir import nodes as ir
-from oomlang.policy_tests import cases
 from oomlang.semantics import model
 from oomlang.targets.interp import Decision, decide
-from oomlang.targets.interp.testing import Case
+from oomlang.targets.interp.expectations import Case
+from oomlang.test_cases import cases
 
 _SHRUNK = 8
 """Of the differences that are found first; the smallest is shown."""

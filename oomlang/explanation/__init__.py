@@ -4,7 +4,7 @@ In: a `Decision` of the interpreter. Out: sentences fit for a terminal (`Words`)
 (`structure`), and an `Explanation` that holds everything somebody may want to know about one event.
 """
 
-from oomlang.explanation.wording import name_text, path_text, quantities, quantity, size
-from oomlang.explanation.words import Words
+from oomlang.explanation.readable import name_text, path_text, quantities, quantity, size
+from oomlang.explanation.reasons import Words
 
 __all__ = ["Words", "name_text", "path_text", "quantities", "quantity", "size"]

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from oomlang.explanation.event import Explanation
+from oomlang.explanation.readable import name_text, path_text, size
 from oomlang.explanation.squarify import Box, squarify
-from oomlang.explanation.wording import name_text, path_text, size
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import Candidate, Memcg
 

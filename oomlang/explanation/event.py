@@ -11,8 +11,8 @@ from datetime import datetime
 from functools import cached_property
 
 from oomlang.diagnostics.visible import visible
-from oomlang.explanation.wording import path_text, size
-from oomlang.explanation.words import Words
+from oomlang.explanation.readable import path_text, size
+from oomlang.explanation.reasons import Words
 from oomlang.host import UNLIMITED, Unseen
 from oomlang.ir import nodes as ir
 from oomlang.targets.interp import (

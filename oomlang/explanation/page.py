@@ -17,8 +17,8 @@ from oomlang.diagnostics.visible import visible
 from oomlang.explanation.cgroup_map import HEIGHT, KINDS, MARKS, WIDTH, Tile, tiles
 from oomlang.explanation.event import Explanation
 from oomlang.explanation.focus import Focus
+from oomlang.explanation.readable import name_text, path_text, size
 from oomlang.explanation.rows import Row, ranked, skipped
-from oomlang.explanation.wording import name_text, path_text, size
 
 _ROWS = 500
 """Rows of each table: more nobody reads, and a browser should open the page at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 
-from oomlang.explanation.words import Words
+from oomlang.explanation.reasons import Words
 from oomlang.targets.interp import Candidate, Guard
 
 

@@ -12,7 +12,7 @@ from oomlang.semantics.expressions import Expressions
 from oomlang.semantics.mends import example, with_unit
 from oomlang.semantics.reads import candidate_read, contains_depth, needs_memcg, task_fact
 from oomlang.semantics.scope import INPUT_TYPES, WORDS, Names
-from oomlang.semantics.tests import Tests
+from oomlang.semantics.test_blocks import Tests
 from oomlang.syntax import tree
 from oomlang.syntax.suggest import did_you_mean
 

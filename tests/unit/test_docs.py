@@ -22,9 +22,9 @@ from oomlang.data import data_path
 from oomlang.diagnostics.render import render_text
 from oomlang.facts import FACTS, INPUT_RANGES, UNITS, types
 from oomlang.operations import FUNCTIONS
-from oomlang.policy_tests import run_tests
 from oomlang.semantics.scope import INPUT_TYPES
 from oomlang.syntax.printer import format_text
+from oomlang.test_cases import run_tests
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,11 +12,11 @@ from oomlang.compiler import Compilation
 from oomlang.explanation.event import Explanation, Situation
 from oomlang.host import read_machine
 from oomlang.host.reports import read_reports
-from oomlang.policy_tests import cases
 from oomlang.replay.machines import machine
 from oomlang.targets.interp import STOCK
 from oomlang.targets.interp import Machine as Event
-from oomlang.targets.interp.testing import run
+from oomlang.targets.interp.expectations import run
+from oomlang.test_cases import cases
 from tests.unit.host.machines import MOUNTED_V2, V2_FILES, FakeMachine
 
 _GIB = 1 << 30

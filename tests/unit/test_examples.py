@@ -8,8 +8,8 @@ import pytest
 import oomlang
 from oomlang.compiler import TARGETS, Compilation, Target, check
 from oomlang.diagnostics.render import render_text
-from oomlang.policy_tests import run_tests
 from oomlang.syntax.printer import format_text
+from oomlang.test_cases import run_tests
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.oom"))
 

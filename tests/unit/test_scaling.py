@@ -9,7 +9,7 @@ import pytest
 
 import oomlang
 from oomlang.compiler import Compilation
-from oomlang.policy_tests import run_tests
+from oomlang.test_cases import run_tests
 from tests.unit.growth import assert_linear, seconds
 
 Make = Callable[[int], str]

@@ -10,8 +10,8 @@ from oomlang.diff import block, constants, scenario, search
 from oomlang.diff.search import case_of, differs
 from oomlang.facts import spell
 from oomlang.ir import nodes as ir
-from oomlang.policy_tests import cases, run_tests
 from oomlang.targets.interp import STOCK, Candidate, Machine, decide
+from oomlang.test_cases import cases, run_tests
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.oom"))
 

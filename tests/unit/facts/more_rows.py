@@ -139,7 +139,7 @@ def _language() -> dict[str, object]:
     from oomlang.diff.constants import constants
     from oomlang.diff.generator import scenario
     from oomlang.diff.text import block
-    from oomlang.policy_tests import cases, run_tests
+    from oomlang.test_cases import cases, run_tests
 
     compilation = Compilation(POLICY.encode())
     (outcome,), _ = run_tests(compilation.policy, compilation.ir)

@@ -15,6 +15,7 @@ from oomlang.ir.passes.share import MAX_NESTING
 from oomlang.lowering import lower
 from oomlang.targets.interp import Decision, decide
 from tests.strategies.policies import policies
+from tests.unit.growth import assert_linear
 from tests.unit.targets.interp.machines import blinded, machines
 
 OFF = {f"without {p.__name__}": tuple(q for q in PASSES if q is not p) for p in PASSES}
@@ -149,29 +150,22 @@ def test_a_thousand_lets_in_each_other_neither_nest_nor_multiply(uses: int) -> N
 
 @pytest.mark.parametrize("term", ["uid == {}", 'comm == "c{}"', 'memcg.name == "m{}"', 'memcg under "/m{}"'])
 def test_a_long_or_takes_time_in_proportion_to_it(term: str) -> None:
-    def cost(size: int) -> float:
+    def make(size: int) -> ir.Policy:
         text = " or ".join([term.format(n) for n in range(size)])
-        policy = lower(Compilation(f"kill first when invoker or {text}\n".encode()).policy)
-        began = time.process_time()
-        (rule,) = run(policy).rules
-        (value,) = ir.rule_expressions(rule)
-        assert isinstance(value, ir.Logical)
-        assert len(value.operands) == 2
-        return time.process_time() - began
+        return lower(Compilation(f"kill first when invoker or {text}\n".encode()).policy)
 
-    cost(50)
-    assert cost(4000) < 10 * max(cost(1000), 0.005)
+    (rule,) = run(make(50)).rules
+    (value,) = ir.rule_expressions(rule)
+    assert isinstance(value, ir.Logical)
+    assert len(value.operands) == 2
+    assert_linear(make, run, 4000)
 
 
 def test_the_passes_take_time_in_proportion_to_the_policy() -> None:
-    def cost(size: int) -> float:
+    def make(size: int) -> ir.Policy:
         lets = [f"let l{i} = rss > {i + 1}MiB and swap > {i + 1}MiB" for i in range(size)]
         rules = [f"kill first when l{i} or l{(7 * i) % size} and vm > {i + 1}MiB" for i in range(size)]
-        policy = lower(Compilation("\n".join([*lets, *rules, ""]).encode()).policy)
-        began = time.process_time()
-        after = run(policy)
-        assert len(after.lets) == size
-        return time.process_time() - began
+        return lower(Compilation("\n".join([*lets, *rules, ""]).encode()).policy)
 
-    cost(50)
-    assert cost(1000) < 8 * max(cost(250), 0.01)
+    assert len(run(make(50)).lets) == 50
+    assert_linear(make, run, 1000)

@@ -1,6 +1,6 @@
 """A policy's tests, run.
 
-In: the IR and cases, which are machines with expectations (`oomlang.policy_tests` makes them of test blocks).
+In: the IR and cases, which are machines with expectations (`oomlang.test_cases` makes them of test blocks).
 Out: what was expected and what came out, why, and which rules had a say.
 """
 

@@ -1,6 +1,6 @@
 """Test blocks, made into machines and run.
 
-In: a typed policy and its IR. Out: `Outcome`s of `oomlang.targets.interp.testing`.
+In: a typed policy and its IR. Out: `Outcome`s of `oomlang.targets.interp.expectations`.
 
 What a test block leaves open. cgroup ids count up from 2 in the order of the file, the ids that are given
 left out; a parent that only a path implies comes right before the first cgroup below it. A cgroup whose usage
@@ -19,8 +19,8 @@ from oomlang.facts import FACTS
 from oomlang.facts.table import Scope, kept_by_name
 from oomlang.ir import nodes as ir
 from oomlang.semantics import model
+from oomlang.targets.interp.expectations import Case, Coverage, Expect, Expectation, Outcome, coverage, run
 from oomlang.targets.interp.machine import Candidate, Event, Machine, Memcg
-from oomlang.targets.interp.testing import Case, Coverage, Expect, Expectation, Outcome, coverage, run
 
 FIRST_PID = 1000
 FIRST_MEMCG_ID = 2

@@ -5,9 +5,9 @@ import pytest
 from oomlang.compiler import Compilation
 from oomlang.diagnostics import OomlangError
 from oomlang.ir import nodes as ir
-from oomlang.policy_tests import cases, run_tests
 from oomlang.targets.interp import UNLIMITED, Comparison, Exclusion, Machine, Verdict
-from oomlang.targets.interp.testing import Case, Check, Coverage, Outcome
+from oomlang.targets.interp.expectations import Case, Check, Coverage, Outcome
+from oomlang.test_cases import cases, run_tests
 
 
 def compiled(text: str) -> Compilation:

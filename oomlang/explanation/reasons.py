@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from oomlang.diagnostics.visible import visible
-from oomlang.explanation.wording import UNSEEN, name_text, path_text, quantities, quantity
+from oomlang.explanation.readable import UNSEEN, name_text, path_text, quantities, quantity
 from oomlang.facts import FACTS, Type
 from oomlang.ir import nodes as ir
 from oomlang.ir.reads import reads
