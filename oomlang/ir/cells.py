@@ -21,6 +21,7 @@ from oomlang.facts.table import Scope
 from oomlang.facts.types import Type
 from oomlang.ir import nodes as ir
 from oomlang.ir.levels import Level, levels
+from oomlang.operations.comparisons import SIGNS
 from oomlang.records import dataclass
 
 _T = TypeVar("_T")
@@ -258,11 +259,11 @@ def _holds_with(atom: ir.Expression) -> Callable[[Any], bool]:
     """Whether an atom holds, by the answer to its question."""
     match atom:
         case ir.Compare(sign, _, ir.Number(value)):
-            return lambda number: compare(sign, number, value)
+            return lambda number: SIGNS[sign](number, value)
         case ir.Compare(sign, ir.Number(value), _):
-            return lambda number: compare(sign, value, number)
+            return lambda number: SIGNS[sign](value, number)
         case ir.Compare(sign, _, _):
-            return lambda order: compare(sign, order, 0)
+            return lambda order: SIGNS[sign](order, 0)
         case ir.OneOf(_, values):
             return lambda number: number in values
         case ir.Match(_, _, patterns):
@@ -275,21 +276,6 @@ def _holds_with(atom: ir.Expression) -> Callable[[Any], bool]:
             return lambda path: pattern in path[1]
         case _:
             return lambda number: number != 0
-
-
-def compare(sign: str, a: int, b: int) -> bool:
-    """`a sign b`."""
-    return _OPERATORS[sign](a, b)
-
-
-_OPERATORS: dict[str, Callable[[int, int], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 
 def _regions(found: list[ir.Expression], interval: Interval | None) -> Iterator[int]:

@@ -267,7 +267,8 @@ class _Reach:
             return "a rule above tells any two candidates apart, so this one is never asked", (label,)
         if isinstance(key, ir.FlagKey):
             return self._decided(key.condition, "this rule")
-        if key.interval.is_point or not self._context.differs(key.value):
+        # Equal numbers at each depth are told apart by the cgroups.
+        if isinstance(key, ir.ValueKey) and (key.interval.is_point or not self._context.differs(key.value)):
             return "this value is the same for all candidates of an event", ()
         if (earlier := self._ranked(key)) is not None:
             return "a rule above already ranks by this value", (Label(span=earlier[1].span, text="this one"),)

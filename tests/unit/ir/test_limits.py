@@ -31,3 +31,12 @@ def test_a_let_counts_once_however_often_it_is_used_at_a_depth() -> None:
     used_often = "let large = " + " + ".join(f"rss / {n}" for n in range(2, 130)) + "\n"
     used_often += "".join(f"kill first when large > {n}MiB\n" for n in range(1, 1000))
     assert _messages(used_often) == []
+
+
+def test_equal_numbers_at_each_depth_leave_a_rule_its_effect() -> None:
+    # The cgroups' ids decide then; of a rule that ranks candidates by one number for all, nothing is left.
+    def codes(text: str) -> set[str]:
+        return {d.code.value for d in Compilation(text.encode()).diagnostics}
+
+    assert codes("kill highest memcg.usage * 0 at each depth\n") == set()
+    assert codes("kill highest memcg.usage * 0\n") == {"E0401"}
