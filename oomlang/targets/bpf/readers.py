@@ -135,7 +135,8 @@ def view_members(views: Iterable[View], policy: ir.Policy) -> list[str]:
     members += [f"s64 let_{let.name}" for let in policy.lets if any(let.name in v.lets for v in views)]
     if any(v.asks for v in views):
         members.append("struct answers answers")
-    return members
+    # The kernel takes no variable without a size, which a constant value at each depth would come to.
+    return (members or ["u64 unasked"]) if views else []
 
 
 def view(view: View, policy: ir.Policy, lets: Iterable[str]) -> Struct:

@@ -53,3 +53,10 @@ def test_each_let_is_computed_once_for_what_it_is_of(count: int) -> None:
     read = set(re.findall(r"\b((?:c->|memcg\.|event\.)let_\w+)\b(?! =)", c_source))
     assert len(read) >= count
     assert computed == dict.fromkeys((member.replace("memcg.", "m->") for member in read), 1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_struct_is_empty(target: str) -> None:
+    """The kernel refuses types of variables that have no size."""
+    for text in ("kill highest memcg.usage * 0 at each depth\n", "\n"):
+        assert not re.search(r"struct \w+ \{\n\}", emit_c(text, target=target)), text
